@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Hotrail. `make help` says what there is; V=1 shows commands, O=DIR builds elsewhere,
+# SAN=address,undefined builds with sanitizers, COVERAGE=1 with gcov counters.
+
+O ?= build
+prefix ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $(O)/%,%,$@);)
+
+VERSION := 0.1.0
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
+CFLAGS ?= -O2 -g
+cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOURCE \
+	-DHOTRAIL_VERSION='"$(VERSION)"' -Iinclude -Ivmm $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	$(if $(COVERAGE),--coverage)
+libs := -lZydis -ljansson -lelf -lncursesw -ltinfo -lm -pthread
+
+sources := $(sort $(wildcard vmm/*/*.c))
+objects := $(sources:%.c=$(O)/%.o) $(O)/vm-images/yard/reference.o
+unit := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+guest-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/kvm/test_*.c tests/hostile/test_*.c)))
+bench := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help deps demo check check-kvm lint bench fuzz install clean images
+
+all: $(O)/hotrail images
+
+-include scripts/deps.mk vm-images/yard/yard.mk vmm/machine/machine.mk vm-images/nested/nested.mk tests/tests.mk
+-include $(objects:.o=.d) $(O)/vmm/main.d
+
+$(objects) $(O)/vmm/main.o: | $(O)/.deps
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(cflags) -MMD -MP -c -o $@ $<
+
+$(O)/libhotrail.a: $(objects)
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/hotrail: $(O)/vmm/main.o $(O)/libhotrail.a
+	$(call say,LD)$(CC) $(cflags) -o $@ $^ $(libs)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The loop: find, learn, promote, watch. The only place that knows all of it.
+ * All functions are thread-safe (one engine lock) and may sleep for the length of
+ * a learning round; none may be called on a vCPU thread.
+ */
+#ifndef HOTRAIL_ENGINE_ENGINE_H
+#define HOTRAIL_ENGINE_ENGINE_H
+
+#include "patch/patch.h"
+#include "profile/policy.h"
+#include "profile/store.h"
+#include "sample/sampler.h"
+
+struct engine_config {
+	struct policy_config policy;
+	const char *sampler; /* "auto", "off" or a name */
+	unsigned hz, learn_ms, find_ms;
+	const char *journal; /* path or NULL */
+	bool follow; /* promote by itself and watch */
+	/* Operations done so far by the guest (any unit), for "did it pay"; NULL = judged by no one. */
+	uint64_t (*work)(void *ctx);
+	void *work_ctx;
+};
+
+enum engine_phase { ENGINE_IDLE, ENGINE_FIND, ENGINE_LEARN, ENGINE_PROMOTE, ENGINE_WATCH };
+
+struct engine_status {
+	enum engine_phase phase;
+	bool follow;
+	const char *sampler; /* in use, or "off" */
+	struct sampler_stats samples;
+	unsigned sites, promoted, learning, quarantined;
+	unsigned applied, skipped, failed; /* since start */
+	unsigned skipped_by[PATCH_REASONS];
+	unsigned pauses;
+	double pause_p50_us, pause_p99_us;
+	double coverage; /* of counted calls, that promoted targets take: estimate from the last learning */
+	double fast_share; /* 1 - misses / estimated calls since promotion; negative when unknown */
+	uint64_t relearned, rolled_back;
+	double first_gain_s; /* start to first promotion; negative when none yet */
+	uint64_t arena_used[2], arena_total[2];
+};
+
+struct engine_row { /* one site */
+	uint32_t index;
+	struct site site;
+	char name[96], thunk[40];
+	struct patch_site patch;
+	uint64_t calls; /* counted in the last learning or sampled */
+	double share;
+	struct { gva_t target; char name[96]; uint64_t count; double share; } edges[8];
+	unsigned nedges;
+	uint32_t miss;
+	uint64_t samples;
+};
+
+struct engine_change { /* one line of "promote"/"demote" output */
+	uint32_t site;
+	enum patch_result result;
+	enum patch_reason reason;
+	struct policy_decision decision;
+	char name[96];
+};
+
+struct engine_result {
+	struct engine_change *changes;
+	size_t count;
+	unsigned applied, skipped, failed;
+	int64_t pause_us;
+	double coverage; /* expected, of counted calls */
+	bool dry_run;
+};
+void engine_result_free(struct engine_result *r);
+
+struct engine_promote {
+	const uint32_t *sites; /* NULL = by policy */
+	size_t nsites;
+	double coverage; /* <= 0: the engine's default */
+	bool dry_run;
+};
+
+struct engine;
+int engine_create(struct guest *g, const struct engine_config *c, struct engine **out,
+		  struct error *err);
+void engine_destroy(struct engine *e); /* stops the loop; leaves the guest as it is */
+int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,
+		   struct error *err);
+/* sites NULL = all. Turns following off, so that what was undone stays undone. */
+int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
+		  struct error *err);
+void engine_follow(struct engine *e, bool on);
+void engine_get_status(struct engine *e, struct engine_status *s);
+/* Hottest first; caller frees. */
+int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struct error *err);
+int engine_verify(struct engine *e, struct patch_verify *v, struct error *err);
+int engine_profile(struct engine *e, struct profile **out, struct error *err);
+/* Start warm: promote from a profile of the same build without learning. */
+int engine_warm(struct engine *e, const struct profile *p, struct engine_result *r,
+		struct error *err);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What runs inside: how to find sites and thunks, name an address, where the arena
+ * goes, and whether patching is allowed and useful. Implemented by yard.c (our own
+ * images); Linux fits the same table.
+ */
+#ifndef HOTRAIL_GUEST_GUEST_H
+#define HOTRAIL_GUEST_GUEST_H
+
+#include "guest/site.h"
+#include "target/target.h"
+
+struct guest;
+
+struct guest_arena {
+	gva_t code, data;
+	uint64_t code_size, data_size;
+};
+
+struct guest_ops {
+	const char *name;
+	/* 0; -ENOTSUP with the reason in words (nothing to gain) or -EPERM (refused for safety). */
+	int (*may_patch)(struct guest *g, struct error *err);
+	void (*symbol)(struct guest *g, gva_t addr, char *buf, size_t len);
+	gva_t (*lookup)(struct guest *g, const char *name);
+	/* Is addr a legal target of an indirect call (start of a function in text)? */
+	bool (*is_target)(struct guest *g, gva_t addr);
+};
+
+struct guest {
+	const struct guest_ops *ops;
+	struct target *target;
+	struct site_table sites; /* constant after creation */
+	struct guest_arena arena;
+	uint8_t build_id[20];
+	unsigned build_id_len;
+	gva_t text_start, text_end;
+};
+
+#endif

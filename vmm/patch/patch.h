@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Patching: turns requests into a plan, a plan into bytes in the guest, and keeps
+ * what is applied in step with the journal. One patcher a guest; every function
+ * here is called by one thread at a time (the engine holds its lock) and may sleep.
+ */
+#ifndef HOTRAIL_PATCH_PATCH_H
+#define HOTRAIL_PATCH_PATCH_H
+
+#include "guest/guest.h"
+#include "patch/track.h"
+
+enum patch_state { PATCH_ORIGINAL, PATCH_LEARNING, PATCH_PROMOTED, PATCH_QUARANTINED };
+
+/* Three outcomes, as users read them. */
+enum patch_result { PATCH_PENDING, PATCH_APPLIED, PATCH_SKIPPED, PATCH_FAILED };
+
+enum patch_reason {
+	PATCH_REASON_NONE,
+	PATCH_REASON_SAME, /* already in the asked state */
+	PATCH_REASON_MISMATCH, /* bytes in the guest are not the expected ones */
+	PATCH_REASON_BUSY, /* first byte 0xcc, or a vCPU inside the instruction */
+	PATCH_REASON_TARGET, /* a target is not a function in text */
+	PATCH_REASON_ARENA_FULL,
+	PATCH_REASON_RANGE, /* not reachable with rel32 */
+	PATCH_REASON_UNREADABLE, /* guest memory not mapped */
+	PATCH_REASON_READBACK, /* wrote, read something else: failed */
+	PATCH_REASON_QUARANTINED, /* memory and journal disagreed before */
+	PATCH_REASON_PAUSE, /* the pause ran out of budget: failed, nothing written */
+	PATCH_REASONS
+};
+const char *patch_reason_text(enum patch_reason r); /* words for users, constant */
+
+struct patch_request {
+	uint32_t site; /* index in guest->sites */
+	enum patch_state to; /* PATCH_ORIGINAL, PATCH_LEARNING or PATCH_PROMOTED */
+	gva_t targets[HOTRAIL_MAX_TARGETS];
+	unsigned ntargets; /* for PATCH_PROMOTED */
+};
+
+struct patch_outcome { /* one a request, same order */
+	enum patch_result result;
+	enum patch_reason reason;
+	gva_t track;
+};
+
+struct patch_summary {
+	unsigned applied, skipped, failed;
+	int64_t pause_us; /* 0 when nothing had to be written */
+	uint64_t pause_ns, write_ns; /* parked until thawed; the writing part alone */
+};
+
+struct patch_site { /* what is applied at a site now */
+	enum patch_state state;
+	gva_t track;
+	gva_t counter; /* miss counter (promoted) or struct track_learn_table (learning) */
+	gva_t targets[HOTRAIL_MAX_TARGETS];
+	unsigned ntargets;
+	uint64_t applied_ns; /* CLOCK_MONOTONIC */
+};
+
+struct patcher;
+
+/* journal_path NULL = keep none (benchmarks). The journal file is created, locked, and must be new
+ * or replayable; see journal.h. */
+int patcher_create(struct guest *guest, const char *journal_path, struct patcher **out,
+		   struct error *err);
+/* Closes the journal; does not touch the guest. */
+void patcher_destroy(struct patcher *p);
+
+/*
+ * Do n requests in one pause. `outcomes` has n entries. 0 when the batch ran
+ * (look at the outcomes), negative errno when nothing was touched: pause timeout,
+ * journal not writable, guest gone. Order inside: encode tracks -> write them into
+ * the arena (unreachable yet, guest runs) -> intent records reach the journal ->
+ * pause -> compare, write, read back each site -> thaw -> commit record.
+ * A track whose spec equals one already written for the site is used again.
+ */
+int patch_apply(struct patcher *p, const struct patch_request *requests, size_t n,
+		struct patch_outcome *outcomes, struct patch_summary *summary, struct error *err);
+
+const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site);
+unsigned patch_count(const struct patcher *p, enum patch_state state);
+
+/* Counters, read without stopping anything; bounded copies. 0 or -EFAULT. */
+int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss);
+int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table);
+/* Zero a learning table before use again; racing increments may be lost. */
+int patch_clear_learn(struct patcher *p, uint32_t site);
+
+struct patch_verify {
+	unsigned sites, agree, differ, unreadable;
+	unsigned first_bad; /* site index, valid when differ + unreadable > 0 */
+};
+/* Compare all sites and all written tracks with what should be there; differing sites are quarantined. */
+int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err);
+
+/* Bytes of arena used / total, code half and counter half. */
+void patch_arena_usage(const struct patcher *p, uint64_t used[2], uint64_t total[2]);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How a running guest is reached. One table of functions, implemented by our own
+ * machine (target_machine.c); a libvirt domain fits the same table. Callers above
+ * this seam never see struct machine.
+ */
+#ifndef HOTRAIL_TARGET_TARGET_H
+#define HOTRAIL_TARGET_TARGET_H
+
+#include "machine/machine.h" /* struct machine_regs, struct machine_pause, hooks */
+#include "util/error.h"
+
+struct target;
+
+struct target_ops {
+	const char *name;
+	unsigned (*vcpus)(struct target *t);
+	int (*pause)(struct target *t, uint32_t budget_us, struct machine_pause *p, struct error *err);
+	int64_t (*resume)(struct target *t, struct machine_pause *p);
+	int (*get_regs)(struct target *t, unsigned vcpu, struct machine_regs *regs);
+	/* 0 or -EFAULT; whole range or nothing. Running or paused. */
+	int (*read)(struct target *t, gva_t gva, void *buf, size_t len);
+	/* Ignores guest page permissions (it is the host's write). Paused only, except for counters. */
+	int (*write)(struct target *t, gva_t gva, const void *buf, size_t len);
+	int (*translate)(struct target *t, gva_t gva, gpa_t *gpa);
+	void (*set_sample_hook)(struct target *t, machine_sample_fn fn, void *ctx); /* may be NULL */
+	void (*kick)(struct target *t, unsigned vcpu); /* may be NULL */
+	pid_t (*vcpu_tid)(struct target *t, unsigned vcpu); /* may be NULL */
+	int (*step)(struct target *t, unsigned vcpu, struct machine_regs *r, struct error *err); /* may be NULL */
+	bool (*guest_counts_as_user)(struct target *t); /* perf: is guest text user mode for the PMU? */
+};
+
+struct target {
+	const struct target_ops *ops;
+};
+
+/* A target over one of our machines. Does not own the machine. NULL on no memory. */
+struct target *target_machine_create(struct machine *m);
+void target_machine_destroy(struct target *t);
+
+/* Pause used everywhere unless the caller knows better: law 7. */
+#define TARGET_PAUSE_BUDGET_US 100000
+
+#endif
