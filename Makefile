@@ -32,7 +32,7 @@ all: $(O)/hotrail images
 -include scripts/deps.mk vm-images/yard/yard.mk vmm/machine/machine.mk vm-images/nested/nested.mk tests/tests.mk
 -include $(objects:.o=.d) $(O)/vmm/main.d
 
-$(objects) $(O)/vmm/main.o: | $(O)/.deps
+$(objects) $(O)/vmm/main.o: | $(O)/.deps-build
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,3 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-$(O)/.deps:
-	@mkdir -p $(O) && touch $@
+# One stamp a package group; a rule that needs a group depends on its stamp.
+
+deps-groups := build check rig lint fuzz
+
+deps:
+	$(Q)scripts/deps.sh $(deps-groups)
+
+$(O)/.deps-%: scripts/packages scripts/deps.sh
+	@mkdir -p $(O)
+	$(Q)scripts/deps.sh $* && touch $@
