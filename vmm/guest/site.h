@@ -24,12 +24,13 @@ struct site_table {
 	struct site *sites; /* ascending by addr, no overlap */
 	size_t count;
 	gva_t text_start, text_end;
+	size_t odd; /* branches to a thunk in a form that is never patched: other prefixes, jcc */
 };
 
 /*
  * Find all sites in text[0..len) mapped at `text_start` by decoding it from start
  * to end. thunks[reg] = address or 0. Padding (nop, int3) is stepped over; an
- * undecodable byte is -EILSEQ. -EEXIST: nothing, cannot happen; -ENOMEM.
+ * undecodable byte is -EILSEQ; -ENOMEM.
  */
 int site_scan(const uint8_t *text, size_t len, gva_t text_start, const gva_t thunks[HOTRAIL_REGS],
 	      struct site_table *out, struct error *err);
