@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* argv -> subcommand table. The only place where the process ends by itself. */
+#include "cmd/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name, *what;
+	int (*fn)(int argc, char **argv);
+} commands[] = {
+	{"run", "launch a guest", cmd_run},
+	{"ps", "list guests", cmd_ps},
+	{"top", "hot sites, live", cmd_top},
+	{"sites", "all sites and where they lead", cmd_sites},
+	{"promote", "turn hot indirect calls into direct ones", cmd_promote},
+	{"demote", "put the original calls back", cmd_demote},
+	{"status", "what a guest does and what is applied", cmd_status},
+	{"verify", "does guest memory agree with the journal", cmd_verify},
+	{"stop", "end a guest", cmd_stop},
+	{"profile", "save, load, merge and show profiles", cmd_profile},
+	{"bench", "measure: micro, yard", cmd_bench},
+	{"doctor", "what works on this machine, and why not", cmd_doctor},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "Usage: hotrail COMMAND [OPTION]...\n\n"
+		     "Watches which indirect calls a running guest makes and turns the hot ones\n"
+		     "into direct calls, from the host.\n\n");
+	for (i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
+	fprintf(out,
+		"\nGUEST is a name from `hotrail ps`; it may be left out when one guest runs.\n"
+		"`hotrail COMMAND --help` says more.\n\n"
+		"Exit codes: 0 ok, 1 failed, 2 usage, 3 busy, 4 not supported here, 5 refused for\n"
+		"safety, 6 rolled back, 77 missing permission.\n");
+}
+
+static int dispatch(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; i < COMMANDS; i++)
+		if (!strcmp(argv[0], commands[i].name))
+			return commands[i].fn(argc, argv);
+	fprintf(stderr, "hotrail: there is no command \"%s\"; `hotrail --help` lists them\n",
+		argv[0]);
+	return HOTRAIL_EXIT_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	char *words[] = {argv[1], option, NULL};
+
+	if (argc > 1)
+		return dispatch(2, words);
+	usage(stdout);
+	return HOTRAIL_EXIT_OK;
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static int finish(int code)
+{
+	if ((fflush(stdout) || ferror(stdout)) && code == HOTRAIL_EXIT_OK) {
+		fprintf(stderr, "hotrail: standard output: cannot write all of it\n");
+		return HOTRAIL_EXIT_FAILED;
+	}
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return HOTRAIL_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("hotrail %s\n", HOTRAIL_VERSION);
+		return finish(HOTRAIL_EXIT_OK);
+	}
+	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return finish(help(argc - 1, argv + 1));
+	return finish(dispatch(argc - 1, argv + 1));
+}
