@@ -17,8 +17,9 @@ struct engine_config {
 	const char *sampler; /* "auto", "off" or a name */
 	unsigned hz, learn_ms, find_ms;
 	const char *journal; /* path or NULL */
-	bool follow; /* promote by itself and watch */
-	/* Operations done so far by the guest (any unit), for "did it pay"; NULL = judged by no one. */
+	bool follow;	     /* promote by itself and watch */
+	/* Operations done so far by the guest (any unit), for "did it pay"; NULL = judged by no
+	 * one. */
 	uint64_t (*work)(void *ctx);
 	void *work_ctx;
 };
@@ -35,7 +36,8 @@ struct engine_status {
 	unsigned skipped_by[PATCH_REASONS];
 	unsigned pauses;
 	double pause_p50_us, pause_p99_us;
-	double coverage; /* of counted calls, that promoted targets take: estimate from the last learning */
+	double coverage;   /* of counted calls, that promoted targets take: estimate from the last
+			      learning */
 	double fast_share; /* 1 - misses / estimated calls since promotion; negative when unknown */
 	uint64_t relearned, rolled_back;
 	double first_gain_s; /* start to first promotion; negative when none yet */
@@ -49,7 +51,12 @@ struct engine_row { /* one site */
 	struct patch_site patch;
 	uint64_t calls; /* counted in the last learning or sampled */
 	double share;
-	struct { gva_t target; char name[96]; uint64_t count; double share; } edges[8];
+	struct {
+		gva_t target;
+		char name[96];
+		uint64_t count;
+		double share;
+	} edges[8];
 	unsigned nedges;
 	uint32_t miss;
 	uint64_t samples;

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Creating and ending an engine, and what callers ask of it. */
+#include "engine/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/follow.h"
+#include "util/clock.h"
+
+/* Edges kept per site on average, and the least a small guest gets; bounds memory (law 6). */
+#define EDGES_PER_SITE 16
+#define EDGES_MIN      4096
+
+static int start_sampler(struct engine *e, struct error *err)
+{
+	struct sampler_config config = {.hz = e->config.hz};
+
+	if (!strcmp(e->config.sampler, "off"))
+		return 0;
+	e->sampler_ops = sampler_choose(e->config.sampler, e->guest, err);
+	if (!e->sampler_ops)
+		return -ENOTSUP;
+	return e->sampler_ops->start(e->guest, &config, &e->sampler, err);
+}
+
+static int init_tables(struct engine *e, struct error *err)
+{
+	uint32_t limit = e->sites * EDGES_PER_SITE;
+	int ret;
+
+	if (limit < EDGES_MIN)
+		limit = EDGES_MIN;
+	e->info = calloc(e->sites + 1, sizeof(*e->info));
+	ret = e->info ? edge_table_init(&e->learned, limit) : -ENOMEM;
+	if (!ret)
+		ret = edge_table_init(&e->sampled, limit);
+	if (ret)
+		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory for the edges of %zu sites",
+			  e->sites);
+	return ret;
+}
+
+static void set_defaults(struct engine_config *c)
+{
+	c->sampler = c->sampler ? c->sampler : "auto";
+	c->hz = c->hz ? c->hz : SAMPLER_DEFAULT_HZ;
+	c->learn_ms = c->learn_ms ? c->learn_ms : 100;
+	c->find_ms = c->find_ms ? c->find_ms : 150;
+}
+
+int engine_create(struct guest *g, const struct engine_config *c, struct engine **out,
+		  struct error *err)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	pthread_condattr_t attr;
+	int ret;
+
+	*out = NULL;
+	if (!e)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for an engine");
+	e->guest = g;
+	e->config = *c;
+	set_defaults(&e->config);
+	e->sites = g->sites.count;
+	e->follow = c->follow;
+	e->fast_share = -1;
+	e->start_ns = e->watch_ns = e->decay_ns = clock_ns();
+	pthread_mutex_init(&e->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&e->wake, &attr);
+	pthread_condattr_destroy(&attr);
+
+	ret = init_tables(e, err);
+	if (ret)
+		goto out_destroy;
+	e->refused = g->ops->may_patch(g, &e->refusal);
+	ret = patcher_create(g, e->refused ? NULL : c->journal, &e->patcher, err);
+	if (!ret && !e->refused)
+		ret = start_sampler(e, err);
+	if (ret)
+		goto out_destroy;
+	ret = pthread_create(&e->thread, NULL, follow_thread, e);
+	if (ret) {
+		ret = error_set(err, HOTRAIL_EXIT_FAILED, -ret, "no thread for the engine: %s",
+				strerror(ret));
+		goto out_destroy;
+	}
+	e->thread_started = true;
+	*out = e;
+	return 0;
+
+out_destroy:
+	engine_destroy(e);
+	return ret;
+}
+
+void engine_destroy(struct engine *e)
+{
+	if (!e)
+		return;
+	pthread_mutex_lock(&e->lock);
+	e->stop = true;
+	pthread_cond_broadcast(&e->wake);
+	pthread_mutex_unlock(&e->lock);
+	if (e->thread_started)
+		pthread_join(e->thread, NULL);
+	if (e->sampler)
+		e->sampler_ops->stop(e->sampler);
+	if (e->patcher)
+		patcher_destroy(e->patcher);
+	edge_table_free(&e->learned);
+	edge_table_free(&e->sampled);
+	free(e->info);
+	pthread_cond_destroy(&e->wake);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+void engine_result_free(struct engine_result *r)
+{
+	free(r->changes);
+	r->changes = NULL;
+	r->count = 0;
+}
+
+void engine_follow(struct engine *e, bool on)
+{
+	pthread_mutex_lock(&e->lock);
+	e->follow = on;
+	pthread_cond_broadcast(&e->wake);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static int check_sites(const struct engine *e, const uint32_t *sites, size_t n, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (sites[i] >= e->sites)
+			return error_set(
+				err, HOTRAIL_EXIT_USAGE, -EINVAL,
+				"no site number %u: this guest has %zu, see `hotrail sites`",
+				sites[i], e->sites);
+	return 0;
+}
+
+/* Chosen by the user: asked for by name overrules the back-off. */
+static void choose_named(struct engine *e, const uint32_t *sites, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (patch_site_state(e->patcher, sites[i])->state != PATCH_QUARANTINED)
+			e->info[sites[i]].chosen = true;
+}
+
+static int promote_locked(struct engine *e, const struct engine_promote *p, struct engine_result *r,
+			  struct error *err)
+{
+	/* Named sites are promoted whatever share they carry; by policy the default decides. */
+	double coverage = p->sites ? 1.0 : p->coverage;
+	int ret;
+
+	find_drain(e);
+	if (p->sites)
+		choose_named(e, p->sites, p->nsites);
+	if (p->dry_run)
+		return settle_plan(e, p->coverage, r, err);
+	if (!p->sites)
+		follow_choose_round(e);
+	ret = learn_round(e, err);
+	if (ret) {
+		settle_restore(e);
+		return ret;
+	}
+	return settle_round(e, coverage, r, err);
+}
+
+int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,
+		   struct error *err)
+{
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	if (e->refused) {
+		if (err)
+			*err = e->refusal;
+		return e->refused;
+	}
+	ret = check_sites(e, p->sites, p->nsites, err);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&e->lock);
+	ret = promote_locked(e, p, r, err);
+	e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH : ENGINE_IDLE;
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+static int demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
+			 struct error *err)
+{
+	struct patch_request *requests = calloc(e->sites + 1, sizeof(*requests));
+	struct patch_outcome *outcomes = calloc(e->sites + 1, sizeof(*outcomes));
+	struct policy_decision d = {.verb = POLICY_DEMOTE};
+	struct patch_summary sum;
+	size_t count = 0, i;
+	uint32_t s;
+	int ret = -ENOMEM;
+
+	r->changes = calloc(e->sites + 1, sizeof(*r->changes));
+	if (!requests || !outcomes || !r->changes) {
+		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory to demote");
+		goto out_free;
+	}
+	for (s = 0; s < e->sites; s++)
+		e->info[s].chosen =
+			!sites && patch_site_state(e->patcher, s)->state != PATCH_ORIGINAL;
+	for (i = 0; sites && i < n; i++)
+		e->info[sites[i]].chosen = true;
+	for (s = 0; s < e->sites; s++) {
+		if (e->info[s].chosen)
+			requests[count++] = (struct patch_request){.site = s, .to = PATCH_ORIGINAL};
+		e->info[s].chosen = false;
+	}
+	ret = settle_apply(e, requests, count, outcomes, &sum, err);
+	for (i = 0; !ret && i < count; i++) {
+		d.site = requests[i].site;
+		settle_result_add(e, r, &d, &outcomes[i]);
+	}
+	r->pause_us = sum.pause_us;
+out_free:
+	free(requests);
+	free(outcomes);
+	return ret;
+}
+
+int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
+		  struct error *err)
+{
+	int ret = check_sites(e, sites, n, err);
+
+	memset(r, 0, sizeof(*r));
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&e->lock);
+	e->follow = false;
+	ret = demote_locked(e, sites, n, r, err);
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+int engine_verify(struct engine *e, struct patch_verify *v, struct error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&e->lock);
+	ret = patch_verify(e->patcher, v, err);
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}

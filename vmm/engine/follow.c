@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The loop itself: when to learn, when to learn again, when to give up. */
+#include "engine/follow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/clock.h"
+
+#define TICK_MS	  50
+#define WINDOW_NS 150000000ull /* watch window; a phase change shows in one or two */
+/* Never learned sites looked at per round: a sweep must stay cheaper than what it may find. */
+#define SWEEP_SITES 256
+/* Rounds for a few new or drifted sites are at least this far apart: learning stays <= 1 % of the
+ * time when only stragglers are left, yet a phase change (below) never waits. */
+#define STRAGGLER_NS 2000000000ull
+/* This share of the promoted sites drifting in one window is a new phase: learn everything again.
+ */
+#define PHASE_SHARE 0.10
+#define PHASE_SITES 3
+/* Judge the gain this long after a round. */
+#define JUDGE_NS 1000000000ull
+
+struct loop {
+	struct engine *e;
+	uint32_t *drifted;
+	uint64_t round_ns;	  /* last learning round, 0 = none yet */
+	uint64_t work0, work0_ns; /* before the first promotion */
+	double before;		  /* guest work per second without promotions, 0 = unknown */
+	bool judged;
+};
+
+size_t follow_choose_round(struct engine *e)
+{
+	return find_choose(e, SWEEP_SITES);
+}
+
+static void remember_before(struct loop *l)
+{
+	struct engine *e = l->e;
+	double seconds = (clock_ns() - l->work0_ns) / 1e9;
+
+	if (e->config.work && seconds > 0 && !patch_count(e->patcher, PATCH_PROMOTED))
+		l->before = (e->config.work(e->config.work_ctx) - l->work0) / seconds;
+}
+
+static void round_now(struct loop *l)
+{
+	struct engine *e = l->e;
+
+	if (!l->round_ns)
+		remember_before(l);
+	if (learn_round(e, NULL))
+		settle_restore(e);
+	else
+		settle_round(e, 0, NULL, NULL);
+	e->relearned += l->round_ns != 0;
+	l->round_ns = clock_ns();
+	if (e->config.work) {
+		l->work0 = e->config.work(e->config.work_ctx);
+		l->work0_ns = l->round_ns;
+	}
+}
+
+/* Everything promoted and everything that may have become hot is learned anew. */
+static void new_phase(struct loop *l)
+{
+	struct engine *e = l->e;
+	uint32_t s;
+
+	for (s = 0; s < e->sites; s++) {
+		struct site_info *info = &e->info[s];
+
+		info->retry_ns = 0;
+		info->backoff = 0;
+		if (patch_site_state(e->patcher, s)->state == PATCH_PROMOTED)
+			find_choose_drifted(e, &s, 1);
+		else
+			info->learned_ns = 0; /* the sweep takes it */
+	}
+	l->before = 0; /* the old phase's speed says nothing about this one */
+	l->judged = true;
+	follow_choose_round(e);
+	round_now(l);
+}
+
+/* The first judgement may find the guest slower than before: then measure properly, and undo. */
+static void judge(struct loop *l)
+{
+	struct engine *e = l->e;
+	uint64_t now = clock_ns();
+	struct engine_result r;
+	double after;
+
+	if (l->judged || !e->config.work || l->before <= 0 || now - l->round_ns < JUDGE_NS)
+		return;
+	l->judged = true;
+	after = (e->config.work(e->config.work_ctx) - l->work0) / ((now - l->work0_ns) / 1e9);
+	if (after >= l->before || !pays_not(e))
+		return;
+	e->follow = false;
+	e->rolled_back++;
+	pthread_mutex_unlock(&e->lock);
+	if (!engine_demote(e, NULL, 0, &r, NULL))
+		engine_result_free(&r);
+	pthread_mutex_lock(&e->lock);
+}
+
+static void step(struct loop *l)
+{
+	struct engine *e = l->e;
+	uint64_t now = clock_ns();
+	size_t drifted;
+
+	if (!l->round_ns) {
+		if (now - e->start_ns >= e->config.find_ms * 1000000ull && follow_choose_round(e))
+			round_now(l);
+		return;
+	}
+	if (now - e->watch_ns < WINDOW_NS)
+		return;
+	drifted = watch_window(e, l->drifted);
+	if (drifted >= PHASE_SITES &&
+	    drifted >= PHASE_SHARE * patch_count(e->patcher, PATCH_PROMOTED)) {
+		new_phase(l);
+		return;
+	}
+	judge(l);
+	if (now - l->round_ns < STRAGGLER_NS)
+		return;
+	find_choose_drifted(e, l->drifted, drifted);
+	if (drifted + follow_choose_round(e))
+		round_now(l);
+}
+
+static void wait_tick(struct engine *e)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += TICK_MS * 1000000l;
+	if (until.tv_nsec >= 1000000000l) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000l;
+	}
+	pthread_cond_timedwait(&e->wake, &e->lock, &until);
+}
+
+void *follow_thread(void *engine)
+{
+	struct engine *e = engine;
+	struct loop l = {.e = e};
+
+	l.drifted = calloc(e->sites + 1, sizeof(*l.drifted));
+	pthread_mutex_lock(&e->lock);
+	if (e->config.work) {
+		l.work0 = e->config.work(e->config.work_ctx);
+		l.work0_ns = clock_ns();
+	}
+	while (!e->stop) {
+		wait_tick(e);
+		if (e->stop || !l.drifted)
+			continue;
+		find_drain(e);
+		if (e->follow && !e->refused)
+			step(&l);
+		e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH
+			   : e->follow && !e->refused		   ? ENGINE_FIND
+								   : ENGINE_IDLE;
+	}
+	pthread_mutex_unlock(&e->lock);
+	free(l.drifted);
+	return NULL;
+}

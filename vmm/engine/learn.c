@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Learn: exact targets and counts of the chosen sites, through learning tracks. */
+#include "engine/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/clock.h"
+
+static void keep_present(struct site_info *info, const struct patch_site *present)
+{
+	unsigned t;
+
+	info->nkept = present->state == PATCH_PROMOTED ? present->ntargets : 0;
+	for (t = 0; t < info->nkept; t++)
+		info->kept[t] = present->targets[t];
+}
+
+static size_t fill_requests(struct engine *e, struct patch_request *requests)
+{
+	size_t n = 0;
+	uint32_t s;
+
+	for (s = 0; s < e->sites; s++) {
+		if (!e->info[s].chosen)
+			continue;
+		keep_present(&e->info[s], patch_site_state(e->patcher, s));
+		requests[n++] = (struct patch_request){.site = s, .to = PATCH_LEARNING};
+	}
+	return n;
+}
+
+/* The guest can write this table: every value is checked before it becomes an edge. */
+static void fold_table(struct engine *e, uint32_t site, const struct track_learn_table *table,
+		       double seconds)
+{
+	struct site_info *info = &e->info[site];
+	uint64_t calls = table->other;
+	unsigned i;
+
+	edge_forget(&e->learned, site);
+	for (i = 0; i < TRACK_LEARN_SLOTS; i++) {
+		/* Tracks store the low half; text sits where imm32 sign-extends to it. */
+		gva_t target = (gva_t)(int64_t)(int32_t)table->slot[i].target;
+		uint32_t count = table->slot[i].count;
+
+		if (!target || !count)
+			continue;
+		calls += count;
+		if (!e->guest->ops->is_target(e->guest, target)) {
+			e->lies++;
+			target = 0;
+		}
+		edge_add(&e->learned, site, target, (uint32_t)(count / seconds + 0.5));
+	}
+	if (table->other)
+		edge_add(&e->learned, site, 0, (uint32_t)(table->other / seconds + 0.5));
+	info->rate = calls / seconds;
+}
+
+static void fold_round(struct engine *e, double seconds)
+{
+	struct track_learn_table table;
+	uint32_t s;
+
+	for (s = 0; s < e->sites; s++) {
+		if (!e->info[s].chosen || patch_site_state(e->patcher, s)->state != PATCH_LEARNING)
+			continue;
+		if (!patch_read_learn(e->patcher, s, &table))
+			fold_table(e, s, &table, seconds);
+		e->info[s].learned_ns = clock_ns();
+		e->info[s].heat = 0;
+	}
+}
+
+static void count_for(struct engine *e, unsigned ms)
+{
+	unsigned step;
+
+	for (; ms; ms -= step) {
+		step = ms < 20 ? ms : 20;
+		clock_sleep_ms(step);
+		find_drain(e);
+	}
+}
+
+int learn_round(struct engine *e, struct error *err)
+{
+	struct patch_request *requests = calloc(e->sites + 1, sizeof(*requests));
+	struct patch_outcome *outcomes = calloc(e->sites + 1, sizeof(*outcomes));
+	struct patch_summary sum;
+	uint64_t begin;
+	size_t n, i;
+	int ret = -ENOMEM;
+
+	if (!requests || !outcomes) {
+		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory to learn %zu sites", e->sites);
+		goto out_free;
+	}
+	n = fill_requests(e, requests);
+	e->phase = ENGINE_LEARN;
+	ret = settle_apply(e, requests, n, outcomes, &sum, err);
+	if (ret)
+		goto out_free;
+	begin = clock_ns();
+	for (i = 0; i < n; i++) /* a table used before still holds that round's counts */
+		if (outcomes[i].result == PATCH_APPLIED)
+			patch_clear_learn(e->patcher, requests[i].site);
+	count_for(e, e->config.learn_ms);
+	fold_round(e, (clock_ns() - begin) / 1e9);
+
+out_free:
+	free(requests);
+	free(outcomes);
+	return ret;
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Settle: ask the policy, then bring every site of the round where it belongs in one pause. */
+#include "engine/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/clock.h"
+
+/* A site whose learning changed nothing waits this long before the next, doubled each time. */
+#define RETRY_NS	1000000000ull
+#define RETRY_MAX_SHIFT 6
+
+static void count_outcomes(struct engine *e, const struct patch_request *requests,
+			   const struct patch_outcome *outcomes, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct patch_outcome *o = &outcomes[i];
+
+		if (o->result == PATCH_APPLIED && requests[i].to == PATCH_PROMOTED) {
+			e->applied++;
+			e->info[requests[i].site].has_base = false;
+			if (!e->first_gain_ns)
+				e->first_gain_ns = clock_ns();
+		} else if (o->result == PATCH_SKIPPED && o->reason != PATCH_REASON_SAME) {
+			e->skipped++;
+			e->skipped_by[o->reason]++;
+		} else if (o->result == PATCH_FAILED) {
+			e->failed++;
+		}
+	}
+}
+
+int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
+		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
+{
+	int ret;
+
+	memset(sum, 0, sizeof(*sum));
+	if (!n)
+		return 0;
+	ret = patch_apply(e->patcher, requests, n, outcomes, sum, err);
+	if (ret)
+		return ret;
+	if (sum->pause_us)
+		e->pause_ns[e->pauses++ % ENGINE_PAUSES] = (uint32_t)(sum->pause_us * 1000);
+	count_outcomes(e, requests, outcomes, n);
+	return 0;
+}
+
+static void request_kept(struct patch_request *r, uint32_t site, const struct site_info *info)
+{
+	*r = (struct patch_request){.site = site};
+	r->to = info->nkept ? PATCH_PROMOTED : PATCH_ORIGINAL;
+	r->ntargets = info->nkept;
+	memcpy(r->targets, info->kept, sizeof(r->targets));
+}
+
+void settle_restore(struct engine *e)
+{
+	struct patch_request *requests = calloc(e->sites + 1, sizeof(*requests));
+	struct patch_outcome *outcomes = calloc(e->sites + 1, sizeof(*outcomes));
+	struct patch_summary sum;
+	size_t n = 0;
+	uint32_t s;
+
+	for (s = 0; requests && outcomes && s < e->sites; s++) {
+		e->info[s].chosen = false;
+		if (patch_site_state(e->patcher, s)->state == PATCH_LEARNING)
+			request_kept(&requests[n++], s, &e->info[s]);
+	}
+	if (requests && outcomes)
+		settle_apply(e, requests, n, outcomes, &sum, NULL);
+	free(requests);
+	free(outcomes);
+}
+
+static int decide(struct engine *e, const struct edge_table *edges, double coverage,
+		  struct policy_decision **out, size_t *n)
+{
+	struct policy_config config = e->config.policy;
+	struct policy_current *current = calloc(e->sites + 1, sizeof(*current));
+	double reached = 0;
+	uint32_t s;
+	int ret;
+
+	if (!current)
+		return -ENOMEM;
+	for (s = 0; s < e->sites; s++) {
+		const struct patch_site *p = patch_site_state(e->patcher, s);
+		const struct site_info *info = &e->info[s];
+		bool promoted = p->state == PATCH_PROMOTED;
+
+		current[s].ntargets = promoted ? p->ntargets : info->chosen ? info->nkept : 0;
+		memcpy(current[s].targets, promoted ? p->targets : info->kept,
+		       sizeof(current[s].targets));
+	}
+	if (coverage > 0)
+		config.coverage = coverage;
+	ret = policy_decide(edges, &config, current, e->sites, out, n, &reached);
+	if (!ret && edges == &e->learned)
+		e->coverage = reached;
+	free(current);
+	return ret;
+}
+
+void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
+		       const struct patch_outcome *o)
+{
+	struct engine_change *c = &r->changes[r->count++];
+
+	*c = (struct engine_change){.site = d->site, .decision = *d};
+	if (o) {
+		c->result = o->result;
+		c->reason = o->reason;
+		r->applied += o->result == PATCH_APPLIED;
+		r->skipped += o->result == PATCH_SKIPPED;
+		r->failed += o->result == PATCH_FAILED;
+	}
+	e->guest->ops->symbol(e->guest, e->guest->sites.sites[d->site].addr, c->name,
+			      sizeof(c->name));
+}
+
+int settle_plan(struct engine *e, double coverage, struct engine_result *r, struct error *err)
+{
+	const struct edge_table *edges = e->learned.total ? &e->learned : &e->sampled;
+	struct policy_decision *d = NULL;
+	size_t n = 0, i;
+	int ret = decide(e, edges, coverage, &d, &n);
+
+	if (!ret && !(r->changes = calloc(n + 1, sizeof(*r->changes))))
+		ret = -ENOMEM;
+	for (i = 0; !ret && i < n; i++)
+		if (d[i].verb != POLICY_LEAVE)
+			settle_result_add(e, r, &d[i], NULL);
+	free(d);
+	r->dry_run = true;
+	r->coverage = e->coverage;
+	return ret ? error_set(err, HOTRAIL_EXIT_FAILED, ret, "the policy could not decide: %s",
+			       strerror(-ret))
+		   : 0;
+}
+
+/* Where one decision sends its site. Sites outside the round move only when the policy says so. */
+static bool request_for(struct engine *e, const struct policy_decision *d, struct patch_request *r)
+{
+	struct site_info *info = &e->info[d->site];
+
+	*r = (struct patch_request){.site = d->site};
+	if (d->verb == POLICY_PROMOTE) {
+		r->to = PATCH_PROMOTED;
+		r->ntargets = d->ntargets;
+		memcpy(r->targets, d->targets, sizeof(r->targets));
+		info->miss_share = 1 - d->hit;
+		return true;
+	}
+	if (d->verb == POLICY_DEMOTE) {
+		r->to = PATCH_ORIGINAL;
+		return true;
+	}
+	if (info->chosen)
+		request_kept(r, d->site, info);
+	return info->chosen;
+}
+
+static void back_off(struct site_info *info, bool changed)
+{
+	info->backoff = changed				  ? 0
+			: info->backoff < RETRY_MAX_SHIFT ? info->backoff + 1
+							  : info->backoff;
+	info->retry_ns = changed ? 0 : clock_ns() + (RETRY_NS << (info->backoff - 1));
+}
+
+/* Did the round end where it began for this site? */
+static bool changed_by(const struct site_info *info, const struct patch_request *r)
+{
+	return r->ntargets != info->nkept ||
+	       memcmp(r->targets, info->kept, r->ntargets * sizeof(r->targets[0]));
+}
+
+struct round {
+	struct policy_decision *decisions;
+	struct patch_request *requests;
+	struct patch_outcome *outcomes;
+	size_t ndecisions, n;
+	size_t *decision_of; /* request -> decision, SIZE_MAX = none */
+};
+
+static void round_free(struct round *r)
+{
+	free(r->decisions);
+	free(r->requests);
+	free(r->outcomes);
+	free(r->decision_of);
+}
+
+static int round_fill(struct engine *e, double coverage, struct round *r)
+{
+	size_t i;
+	uint32_t s;
+	int ret = decide(e, &e->learned, coverage, &r->decisions, &r->ndecisions);
+
+	if (ret)
+		return ret;
+	r->requests = calloc(e->sites + 1, sizeof(*r->requests));
+	r->outcomes = calloc(e->sites + 1, sizeof(*r->outcomes));
+	r->decision_of = calloc(e->sites + 1, sizeof(*r->decision_of));
+	if (!r->requests || !r->outcomes || !r->decision_of)
+		return -ENOMEM;
+	for (i = 0; i < r->ndecisions; i++) {
+		s = r->decisions[i].site;
+		if (request_for(e, &r->decisions[i], &r->requests[r->n])) {
+			if (e->info[s].chosen)
+				back_off(&e->info[s], changed_by(&e->info[s], &r->requests[r->n]));
+			r->decision_of[r->n++] = i;
+		}
+		e->info[s].chosen = false;
+	}
+	for (s = 0; s < e->sites; s++) { /* learned, but nobody called: as it was */
+		if (!e->info[s].chosen)
+			continue;
+		back_off(&e->info[s], false);
+		e->info[s].chosen = false;
+		r->decision_of[r->n] = SIZE_MAX;
+		request_kept(&r->requests[r->n++], s, &e->info[s]);
+	}
+	return 0;
+}
+
+int settle_round(struct engine *e, double coverage, struct engine_result *result, struct error *err)
+{
+	struct round r = {0};
+	struct patch_summary sum;
+	size_t i;
+	int ret;
+
+	e->phase = ENGINE_PROMOTE;
+	ret = round_fill(e, coverage, &r);
+	if (!ret && result && !(result->changes = calloc(r.n + 1, sizeof(*result->changes))))
+		ret = -ENOMEM;
+	if (ret) {
+		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory to promote");
+		goto out_restore;
+	}
+	ret = settle_apply(e, r.requests, r.n, r.outcomes, &sum, err);
+	if (ret)
+		goto out_restore;
+	for (i = 0; result && i < r.n; i++)
+		if (r.decision_of[i] != SIZE_MAX &&
+		    r.decisions[r.decision_of[i]].verb != POLICY_LEAVE)
+			settle_result_add(e, result, &r.decisions[r.decision_of[i]],
+					  &r.outcomes[i]);
+	if (result) {
+		result->pause_us = sum.pause_us;
+		result->coverage = e->coverage;
+	}
+	round_free(&r);
+	watch_restart(e);
+	return 0;
+
+out_restore:
+	round_free(&r);
+	settle_restore(e);
+	return ret;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The engine's inside, shared by the files of this folder only. Everything is guarded by `lock`. */
+#ifndef HOTRAIL_ENGINE_STATE_H
+#define HOTRAIL_ENGINE_STATE_H
+
+#include <pthread.h>
+
+#include "engine/engine.h"
+
+/* Rates are kept per second whatever the length of the round they were counted in. */
+struct site_info {
+	uint64_t samples;  /* attributed so far */
+	uint32_t heat;	   /* attributed since the site was last learned */
+	double rate;	   /* calls/s in its last learning round, 0 = none seen or never learned */
+	double miss_share; /* expected of its track: 1 - hit of the decision */
+	uint64_t learned_ns;		 /* 0 = never */
+	uint64_t retry_ns;		 /* not learned again before this */
+	unsigned backoff;		 /* rounds in a row that changed nothing */
+	uint32_t miss_base;		 /* counter at the start of the present watch window */
+	bool has_base;			 /* miss_base belongs to the track in place */
+	bool chosen;			 /* in the round being learned */
+	gva_t kept[HOTRAIL_MAX_TARGETS]; /* what it was promoted to before this round */
+	unsigned nkept;
+};
+
+#define ENGINE_PAUSES 1024 /* latest pause times kept for the percentiles */
+
+struct engine {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool thread_started, stop, follow, pays_doubted;
+
+	struct guest *guest;
+	struct engine_config config;
+	struct patcher *patcher;
+	struct error refusal; /* why this guest is left alone, when `refused` */
+	int refused;	      /* 0 or negative errno of may_patch */
+
+	const struct sampler_ops *sampler_ops; /* NULL = off */
+	struct sampler *sampler;
+
+	struct site_info *info; /* one a site */
+	size_t sites;
+	struct edge_table learned; /* calls per second, site -> target; target 0 = more than the
+				      table holds */
+	struct edge_table sampled; /* what samples said, decayed */
+	uint32_t sweep;		   /* next site a sweep looks at */
+
+	enum engine_phase phase;
+	uint64_t start_ns, first_gain_ns, watch_ns, decay_ns;
+	uint64_t relearned, rolled_back, lies; /* lies: learned targets that are no functions */
+	unsigned applied, skipped, failed, skipped_by[PATCH_REASONS];
+	uint32_t pause_ns[ENGINE_PAUSES];
+	unsigned pauses;
+	double coverage, fast_share;
+};
+
+/* find.c */
+void find_drain(struct engine *e);
+/* Mark info[].chosen for a round: sites that were sampled, plus up to `sweep` never learned ones.
+ * Returns how many. */
+size_t find_choose(struct engine *e, size_t sweep);
+void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n);
+
+/* learn.c */
+/* Put learning tracks on all chosen sites, count for config.learn_ms, fold into `learned`. The
+ * sites stay in PATCH_LEARNING until settle_round(); on error nothing stays changed. */
+int learn_round(struct engine *e, struct error *err);
+
+/* settle.c */
+/* Decide by policy over `learned` and bring every chosen site (or, whole = true, every site) where
+ * it belongs, in one pause. `r` may be NULL. */
+int settle_round(struct engine *e, double coverage, struct engine_result *r, struct error *err);
+/* What settle_round would do, from learned or else sampled edges. Touches nothing. */
+int settle_plan(struct engine *e, double coverage, struct engine_result *r, struct error *err);
+/* Apply requests and keep the books (counts, pauses, first gain). */
+int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
+		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
+/* Give every site in PATCH_LEARNING back what it had before the round. */
+void settle_restore(struct engine *e);
+void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
+		       const struct patch_outcome *o);
+
+/* watch.c */
+void watch_restart(struct engine *e); /* new window: bases are the present counters */
+/* Close the window: updates fast_share; fills `drifted` (room for e->sites), returns how many sites
+ * missed too often. */
+size_t watch_window(struct engine *e, uint32_t *drifted);
+
+/* pays.c: 1 = the promotions cost more than they gain (measured by switching them off and on), 0 =
+ * they pay or cannot be judged. Sleeps about PAYS_ROUNDS * 2 * PAYS_WINDOW_MS. */
+int pays_not(struct engine *e);
+
+#endif
