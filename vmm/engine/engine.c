@@ -162,21 +162,24 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 {
 	/* Named sites are promoted whatever share they carry; by policy the default decides. */
 	double coverage = p->sites ? 1.0 : p->coverage;
+	bool named = p->sites != NULL;
 	int ret;
 
 	find_drain(e);
 	if (p->sites)
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)
-		return settle_plan(e, p->coverage, r, err);
-	if (!p->sites)
+		return settle_plan(e, coverage, named, r, err);
+	if (!named) {
+		find_choose_stale(e);
 		follow_choose_round(e);
+	}
 	ret = learn_round(e, err);
 	if (ret) {
 		settle_restore(e);
 		return ret;
 	}
-	return settle_round(e, coverage, r, err);
+	return settle_round(e, coverage, named, r, err);
 }
 
 int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,

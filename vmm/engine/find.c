@@ -8,6 +8,7 @@
 #define DECAY_NS 1000000000ull
 /* A site needs this many samples before a learning track is spent on it outside a sweep. */
 #define MIN_HEAT 2
+#define STALE_NS 500000000ull
 
 static void take_edge(void *ctx, uint32_t site, gva_t target, uint32_t weight)
 {
@@ -88,4 +89,16 @@ void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n)
 
 	for (i = 0; i < n; i++)
 		choose(e, sites[i], now);
+}
+
+size_t find_choose_stale(struct engine *e)
+{
+	uint64_t now = clock_ns();
+	size_t chosen = 0;
+	uint32_t s;
+
+	for (s = 0; s < e->sites; s++)
+		if (e->info[s].rate > 0 && now - e->info[s].learned_ns > STALE_NS)
+			chosen += choose(e, s, UINT64_MAX);
+	return chosen;
 }

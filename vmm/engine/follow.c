@@ -53,7 +53,7 @@ static void round_now(struct loop *l)
 	if (learn_round(e, NULL))
 		settle_restore(e);
 	else
-		settle_round(e, 0, NULL, NULL);
+		settle_round(e, 0, false, NULL, NULL);
 	e->relearned += l->round_ns != 0;
 	l->round_ns = clock_ns();
 	if (e->config.work) {

@@ -98,6 +98,9 @@ int learn_round(struct engine *e, struct error *err)
 		goto out_free;
 	}
 	n = fill_requests(e, requests);
+	ret = 0;
+	if (!n)
+		goto out_free;
 	e->phase = ENGINE_LEARN;
 	ret = settle_apply(e, requests, n, outcomes, &sum, err);
 	if (ret)

@@ -217,7 +217,7 @@ int engine_warm(struct engine *e, const struct profile *p, struct engine_result 
 		ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
 				"no edge of the profile fits this guest's sites");
 	else
-		ret = settle_round(e, 0, r, err);
+		ret = settle_round(e, 0, false, r, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }

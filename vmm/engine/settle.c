@@ -124,7 +124,8 @@ void settle_result_add(struct engine *e, struct engine_result *r, const struct p
 			      sizeof(c->name));
 }
 
-int settle_plan(struct engine *e, double coverage, struct engine_result *r, struct error *err)
+int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
+		struct error *err)
 {
 	const struct edge_table *edges = e->learned.total ? &e->learned : &e->sampled;
 	struct policy_decision *d = NULL;
@@ -134,8 +135,10 @@ int settle_plan(struct engine *e, double coverage, struct engine_result *r, stru
 	if (!ret && !(r->changes = calloc(n + 1, sizeof(*r->changes))))
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < n; i++)
-		if (d[i].verb != POLICY_LEAVE)
+		if (d[i].verb != POLICY_LEAVE && (!named || e->info[d[i].site].chosen))
 			settle_result_add(e, r, &d[i], NULL);
+	for (i = 0; i < e->sites; i++)
+		e->info[i].chosen = false;
 	free(d);
 	r->dry_run = true;
 	r->coverage = e->coverage;
@@ -197,7 +200,7 @@ static void round_free(struct round *r)
 	free(r->decision_of);
 }
 
-static int round_fill(struct engine *e, double coverage, struct round *r)
+static int round_fill(struct engine *e, double coverage, bool named, struct round *r)
 {
 	size_t i;
 	uint32_t s;
@@ -212,6 +215,8 @@ static int round_fill(struct engine *e, double coverage, struct round *r)
 		return -ENOMEM;
 	for (i = 0; i < r->ndecisions; i++) {
 		s = r->decisions[i].site;
+		if (named && !e->info[s].chosen)
+			continue;
 		if (request_for(e, &r->decisions[i], &r->requests[r->n])) {
 			if (e->info[s].chosen)
 				back_off(&e->info[s], changed_by(&e->info[s], &r->requests[r->n]));
@@ -230,7 +235,8 @@ static int round_fill(struct engine *e, double coverage, struct round *r)
 	return 0;
 }
 
-int settle_round(struct engine *e, double coverage, struct engine_result *result, struct error *err)
+int settle_round(struct engine *e, double coverage, bool named, struct engine_result *result,
+		 struct error *err)
 {
 	struct round r = {0};
 	struct patch_summary sum;
@@ -238,7 +244,7 @@ int settle_round(struct engine *e, double coverage, struct engine_result *result
 	int ret;
 
 	e->phase = ENGINE_PROMOTE;
-	ret = round_fill(e, coverage, &r);
+	ret = round_fill(e, coverage, named, &r);
 	if (!ret && result && !(result->changes = calloc(r.n + 1, sizeof(*result->changes))))
 		ret = -ENOMEM;
 	if (ret) {

@@ -62,6 +62,8 @@ void find_drain(struct engine *e);
  * Returns how many. */
 size_t find_choose(struct engine *e, size_t sweep);
 void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n);
+/* Sites whose counts are older than STALE_NS: for a user who asks now and means now. */
+size_t find_choose_stale(struct engine *e);
 
 /* learn.c */
 /* Put learning tracks on all chosen sites, count for config.learn_ms, fold into `learned`. The
@@ -69,11 +71,13 @@ void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n);
 int learn_round(struct engine *e, struct error *err);
 
 /* settle.c */
-/* Decide by policy over `learned` and bring every chosen site (or, whole = true, every site) where
- * it belongs, in one pause. `r` may be NULL. */
-int settle_round(struct engine *e, double coverage, struct engine_result *r, struct error *err);
+/* Decide by policy over `learned` and bring every site where it belongs, in one pause; with `named`
+ * only the chosen sites move, whatever share they carry. `r` may be NULL. */
+int settle_round(struct engine *e, double coverage, bool named, struct engine_result *r,
+		 struct error *err);
 /* What settle_round would do, from learned or else sampled edges. Touches nothing. */
-int settle_plan(struct engine *e, double coverage, struct engine_result *r, struct error *err);
+int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
+		struct error *err);
 /* Apply requests and keep the books (counts, pauses, first gain). */
 int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
