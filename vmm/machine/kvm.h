@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the KVM backend share. A struct kvm_vm is one virtual machine
+ * over RAM that somebody else owns; the level probe makes short-lived ones.
+ */
+#ifndef HOTRAIL_MACHINE_KVM_H
+#define HOTRAIL_MACHINE_KVM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "machine/backend.h"
+
+#define KVM_DEVICE "/dev/kvm"
+
+struct kvm_vm {
+	int kvm_fd, fd;
+	size_t run_size; /* bytes of one kvm_run mapping */
+	int cpl;
+	gpa_t root; /* CR3 */
+	bool debug; /* KVM_CAP_SET_GUEST_DEBUG */
+	struct kvm_cpuid2 *cpuid;
+};
+
+struct backend_vcpu {
+	struct kvm_vm *vm;
+	int fd;
+	unsigned index;
+	struct kvm_run *run;
+	pid_t tid;
+	bool kicked;	    /* atomic; a kick nobody has cleared yet */
+	bool io_pending;    /* the last exit was a port access that KVM has not completed */
+	bool have_deferred; /* an exit met while stepping; the next run() returns it */
+	enum vcpu_exit deferred_exit;
+	struct vcpu_exit_info deferred;
+	int error; /* errno of a failed call in a function that returns nothing */
+	const char *error_what;
+};
+
+/* kvm.c. The signal that makes KVM_RUN return; its handler does nothing. */
+int kvm_kick_signal(void);
+int kvm_install_kick_handler(struct error *err);
+int kvm_vcpu_open(struct kvm_vm *vm, unsigned index, struct backend_vcpu **out, struct error *err);
+void kvm_vcpu_close(struct backend_vcpu *v);
+int kvm_vcpu_get_regs(struct backend_vcpu *v, struct machine_regs *regs);
+int kvm_vcpu_set_regs(struct backend_vcpu *v, const struct machine_regs *regs);
+
+/* kvm_vm.c. Open a KVM device, check its version and capabilities. File descriptor or negative
+ * errno. */
+int kvm_open(const char *path, struct error *err);
+/* A VM over `bytes` of RAM at `ram`, level and root left to the caller. */
+int kvm_vm_create(struct kvm_vm *vm, void *ram, uint64_t bytes, struct error *err);
+void kvm_vm_destroy(struct kvm_vm *vm);
+int kvm_probe(struct error *err);
+
+/* kvm_step.c */
+int kvm_vcpu_step(struct backend_vcpu *v, struct machine_regs *regs, struct error *err);
+
+/* kvm_cpu.c. Long mode at vm->cpl with paging on, and the CPUID table. */
+int kvm_cpuid_load(struct kvm_vm *vm, struct error *err);
+int kvm_cpu_setup(struct backend_vcpu *v, struct error *err);
+
+/* kvm_exit.c. Pure: what a successful KVM_RUN left in the shared page, in our words. The
+ * page is read once and every offset in it is checked against run_size. */
+enum vcpu_exit kvm_exit_decode(const struct kvm_run *run, size_t run_size,
+			       struct vcpu_exit_info *exit);
+
+/* kvm_cpl.c. Measured once a process on a scratch VM. */
+int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err);
+bool kvm_step_works(int cpl);
+
+#endif
