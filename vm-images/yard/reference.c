@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The host's reference: the guest's workload from the same sources, called
+ * directly, with every function static and all state in the calling thread.
+ */
+#define YARD_HOST
+#include <hotrail/yard.h>
+#include "guest/yard.h"
+
+#include "lib.c"
+#include "filter.c"
+#include "batch.c"
+#include "layout.h"
+
+static void core_wrong(struct core *c)
+{
+	c->wrong++;
+}
+
+uint64_t yard_reference(uint64_t seed, unsigned slot, unsigned phase)
+{
+	static _Thread_local struct env env;
+
+	kernel_init(&env);
+	return kernel_batch(&env, seed, slot, phase);
+}
+
+uint64_t yard_micro_expected(unsigned target)
+{
+	return YARD_MICRO_VALUE(target % YARD_MICRO_TARGETS);
+}
