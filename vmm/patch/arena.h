@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Hands out the guest's arena: code blocks from one half, counters from the other.
+ * Nothing is ever handed out twice (law 4), so there is no free. Pure: addresses
+ * only, no guest access. One owner thread.
+ */
+#ifndef HOTRAIL_PATCH_ARENA_H
+#define HOTRAIL_PATCH_ARENA_H
+
+#include "guest/guest.h"
+
+#define ARENA_LINE 64
+
+struct arena {
+	struct guest_arena where;
+	uint64_t code_used; /* bytes from the start of the half, all handed out or skipped */
+	uint64_t data_used;
+	gva_t shared_next, shared_end; /* rest of the line that late counters share */
+};
+
+/*
+ * Bounds are checked again although the image loader did: halves that wrap, overlap
+ * each other or text, or cannot reach text and each other with a rel32 are -EINVAL. An
+ * arena of size 0 is fine and always full.
+ */
+int arena_init(struct arena *a, const struct guest_arena *where, gva_t text_start, gva_t text_end,
+	       struct error *err);
+
+/* A block for `len` bytes of code: 16-aligned, over no more cache lines than its length needs. 0 or
+ * -ENOSPC. */
+int arena_alloc_code(struct arena *a, size_t len, gva_t *at);
+/* Where the next code block could begin: for sizing by encoding. */
+gva_t arena_next_code(const struct arena *a);
+/* A 64-aligned table that shares no cache line. 0 or -ENOSPC. */
+int arena_alloc_table(struct arena *a, size_t len, gva_t *at);
+/* A 4-byte counter: in a cache line of its own while the half is less than half full, packed after
+ * that. */
+int arena_alloc_counter(struct arena *a, gva_t *at);
+
+/* Mark what an earlier owner handed out. -EINVAL when it lies outside the half. */
+int arena_reserve_code(struct arena *a, gva_t at, size_t len);
+int arena_reserve_data(struct arena *a, gva_t at, size_t len);
+
+#endif
