@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Names of running guests: one folder each under /run/hotrail (root) or
- * $XDG_RUNTIME_DIR/hotrail, holding "lock" (flock held and pid written by the
+ * $XDG_RUNTIME_DIR/hotrail, holding "lock" (locked, and the pid written into it, by the
  * monitor), "control" (socket), "journal" and "log". A folder whose lock is free is stale.
+ * HOTRAIL_RUNTIME_DIR and HOTRAIL_STATE_DIR, when set, are used instead (tests, containers).
  */
 #ifndef HOTRAIL_CONTROL_REGISTRY_H
 #define HOTRAIL_CONTROL_REGISTRY_H
@@ -24,6 +25,8 @@ struct registry_entry {
  * folder is taken over: its socket goes away, its journal is kept as journal.old. Returns the lock's fd. */
 int registry_claim(const char *name, struct registry_entry *out, struct error *err);
 void registry_release(struct registry_entry *e, int lock_fd); /* removes the folder */
+/* Gives the name up but keeps "log" and "journal" for the user to read; the folder is stale then. */
+void registry_leave(struct registry_entry *e, int lock_fd);
 /* Running or stale guest of that name; -ENOENT names what `hotrail ps` shows. NULL = the only running one. */
 int registry_find(const char *name, struct registry_entry *out, struct error *err);
 /* All, sorted by name; caller frees. */

@@ -85,13 +85,18 @@ int wire_append(struct wire_buffer *b, const char *bytes, size_t len, size_t lim
 char *wire_take_line(struct wire_buffer *b, size_t *len)
 {
 	char *line, *newline;
+	size_t waiting = b->end - b->start;
 
-	if (b->start == b->end)
+	if (waiting == b->scanned)
 		return NULL;
 	line = b->data + b->start;
-	newline = memchr(line, '\n', b->end - b->start);
-	if (!newline)
+	newline = memchr(line + b->scanned, '\n', waiting - b->scanned);
+	if (!newline) {
+		/* A peer that sends byte by byte must not make this quadratic. */
+		b->scanned = waiting;
 		return NULL;
+	}
+	b->scanned = 0;
 	*len = (size_t)(newline - line);
 	b->start += *len + 1;
 	return line;

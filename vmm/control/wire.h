@@ -19,6 +19,7 @@ int wire_address(const char *path, struct sockaddr_un *addr, int *dirfd, struct 
 struct wire_buffer {
 	char *data;
 	size_t start, end, cap; /* bytes [start, end) are waiting */
+	size_t scanned;		/* of the waiting bytes, known to hold no newline */
 };
 
 /* Room for `more` further bytes at data + end; -ENOBUFS when that would exceed `limit` waiting
