@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What promote and demote did, or would do: what, why, and how to undo it. */
+#include "show/screens.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "show/doc.h"
+#include "show/number.h"
+
+enum { COL_RESULT, COL_SITE, COL_SHARE, COL_CALLS, COL_TARGETS, COL_HIT, COL_GAIN, COLS };
+
+static const struct table_column columns[COLS] = {
+	[COL_RESULT] = { "RESULT", false, 0, 0 },  [COL_SITE] = { "SITE", false, 16, 0 },
+	[COL_SHARE] = { "SHARE", true, 0, 0 },	   [COL_CALLS] = { "CALLS", true, 0, 2 },
+	[COL_TARGETS] = { "WHY", false, 20, 1 }, [COL_HIT] = { "HIT", true, 0, 0 },
+	[COL_GAIN] = { "GAIN", true, 0, 3 },
+};
+
+/* "to ramfs_read, ext_read", or the reason for not doing it. */
+static struct text why(const json_t *change)
+{
+	const char *reason = doc_string(change, "reason"), *result = doc_string(change, "result");
+	size_t i, used, n = doc_length(change, "targets");
+	struct text t = { "" };
+
+	if (reason && *reason && (!result || strcmp(result, "applied") != 0) &&
+	    (!result || strcmp(result, "planned") != 0 || !n))
+		return text_clean(reason, true);
+	for (i = 0; i < n; i++) {
+		const json_t *target = doc_item(change, "targets", i);
+		const char *name = doc_string(target, "name");
+
+		used = strlen(t.s);
+		snprintf(t.s + used, sizeof(t.s) - used, "%s%.200s", i ? ", " : "to ",
+			 text_clean(name ? name : doc_string(target, "addr"), true).s);
+	}
+	return t;
+}
+
+static void change_row(struct table *t, const json_t *change)
+{
+	const char *result = doc_string(change, "result"), *name = doc_string(change, "name");
+	struct text gain = number_percent(doc_number(change, "estimated_gain"));
+
+	table_row(t);
+	table_cell(t, part_state_style(result), result);
+	table_cell(t, STYLE_PLAIN, name ? name : doc_string(change, "addr"));
+	table_number(t, number_percent(doc_number(change, "share")));
+	table_number(t, number_count(doc_number(change, "calls")));
+	table_cell(t, STYLE_PLAIN, why(change).s);
+	table_number(t, number_percent(doc_number(change, "hit")));
+	table_number(t, gain);
+}
+
+/* Reasons of the skipped lines, counted; NULL on no memory. */
+static json_t *skipped_reasons(const json_t *doc)
+{
+	json_t *by = json_object();
+	size_t i;
+
+	for (i = 0; by && i < doc_length(doc, "changes"); i++) {
+		const json_t *c = doc_item(doc, "changes", i);
+		const char *result = doc_string(c, "result"), *reason = doc_string(c, "reason");
+
+		if (result && reason && !strcmp(result, "skipped"))
+			json_object_set_new(by, reason,
+					    json_integer(json_integer_value(
+								 json_object_get(by, reason)) +
+							 1));
+	}
+	return by;
+}
+
+static void verdict(const struct show *s, const json_t *doc)
+{
+	const char *verb = doc_string(doc, "verb");
+	bool demote = verb && !strcmp(verb, "demote");
+	double applied = doc_amount(doc, "applied"), pause = doc_amount(doc, "pause_us");
+	double coverage = doc_number(doc, "coverage");
+	struct text took = { "nothing had to be written" };
+
+	if (pause > 0)
+		snprintf(took.s, sizeof(took.s), "the guest paused once, for %.100s",
+			 number_micros(pause).s);
+	if (doc_true(doc, "dry_run"))
+		lines_text(s, 0, STYLE_HEAD, "Dry run: nothing was touched.");
+	else if (applied > 0)
+		lines_text(s, 0, STYLE_HEAD, "%s %s %s; %s.", demote ? "Demoted" : "Promoted",
+			   number_count(applied).s, applied == 1 ? "site" : "sites", took.s);
+	else if (doc_amount(doc, "failed") > 0)
+		lines_text(s, 0, STYLE_BAD, "Nothing was %s.", demote ? "demoted" : "promoted");
+	else
+		lines_text(s, 0, STYLE_HEAD, "Nothing to change: the guest already is as asked.");
+	if (!demote && !isnan(coverage) && coverage > 0)
+		lines_text(s, 0, STYLE_PLAIN, "The tracks %s %s of the calls that were counted.",
+			   doc_true(doc, "dry_run") ? "would carry" : "carry",
+			   number_percent(coverage).s);
+}
+
+void screen_change(const struct show *s, const json_t *doc)
+{
+	const char *undo = doc_string(doc, "undo");
+	struct table *t = table_create(s, columns, COLS);
+	json_t *by = skipped_reasons(doc);
+	size_t i;
+
+	verdict(s, doc);
+	for (i = 0; i < doc_length(doc, "changes"); i++)
+		change_row(t, doc_item(doc, "changes", i));
+	if (table_rows(t)) {
+		lines_blank(s);
+		table_print(t, 0);
+		lines_blank(s);
+	} else {
+		table_free(t);
+	}
+	lines_text(s, 0, doc_amount(doc, "failed") > 0 ? STYLE_BAD : STYLE_PLAIN, "%s",
+		   part_results(doc, by).s);
+	if (undo && *undo && !doc_true(doc, "dry_run") && doc_amount(doc, "applied") > 0)
+		lines_text(s, 0, STYLE_PLAIN, "Undo: %s", undo);
+	json_decref(by);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Screens about guests: ps, status, sites, top, verify. */
+#include "show/screens.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "show/doc.h"
+#include "show/number.h"
+
+#define EDGES_OF_A_SITE 8 /* struct engine_row keeps no more */
+
+void screen_ps(const struct show *s, const json_t *doc)
+{
+	static const struct table_column columns[] = {
+		{ "NAME", false, 12, 0 },     { "PID", true, 0, 2 },
+		{ "STATE", false, 0, 0 },     { "MACHINE", false, 0, 3 },
+		{ "VCPUS", true, 0, 3 },      { "PROMOTED", true, 0, 0 },
+		{ "THROUGHPUT", true, 0, 0 }, { "UP", true, 0, 1 },
+	};
+	struct table *t;
+	bool stale = false;
+	size_t i;
+
+	if (!doc_length(doc, "guests")) {
+		lines_text(s, 0, STYLE_PLAIN, "No guest is running. Start one with: hotrail run IMAGE --detach");
+		return;
+	}
+	t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
+	for (i = 0; i < doc_length(doc, "guests"); i++) {
+		const json_t *g = doc_item(doc, "guests", i);
+		const char *state = doc_string(g, "state");
+		struct text rate;
+
+		stale |= state && !strcmp(state, "stale");
+		snprintf(rate.s, sizeof(rate.s), "%.200s op/s",
+			 number_count(doc_number(g, "ops_per_s")).s);
+		table_row(t);
+		table_cell(t, STYLE_HEAD, doc_string(g, "name"));
+		table_number(t, number_fixed(doc_number(g, "pid"), 0));
+		table_cell(t, part_state_style(state), state);
+		table_cell(t, STYLE_PLAIN, doc_string(g, "machine"));
+		table_number(t, number_count(doc_number(g, "vcpus")));
+		table_number(t, number_count(doc_number(g, "promoted")));
+		table_number(t, doc_get(g, "ops_per_s") ? rate : text_clean("-", false));
+		table_number(t, number_seconds(doc_number(g, "uptime_s")));
+	}
+	table_print(t, 0);
+	if (stale)
+		lines_text(s, 0, STYLE_DIM,
+			   "A stale guest's monitor is gone, and its memory with it. hotrail stop NAME tidies up.");
+}
+
+/* Name, where it runs, and what it is doing: the same two lines on status and top. */
+static void guest_heading(const struct show *s, const json_t *doc)
+{
+	const json_t *g = doc_get(doc, "guest");
+	double cpl = doc_number(g, "cpl"), vcpus = doc_number(g, "vcpus");
+
+	fprintf(s->out, "%s%-*s%s ", style_on(s, STYLE_HEAD), LINES_LABEL - 1,
+		style_clean(s, doc_string(g, "name")).s, style_off(s));
+	fprintf(s->out, "pid %s, %s machine, %s %s at level %s, %s MiB, up %s\n",
+		number_fixed(doc_number(g, "pid"), 0).s, style_clean(s, doc_string(g, "machine")).s,
+		number_count(vcpus).s, vcpus == 1 ? "vCPU" : "vCPUs", number_fixed(cpl, 0).s,
+		number_count(doc_number(g, "mem_mib")).s,
+		number_seconds(doc_number(g, "uptime_s")).s);
+}
+
+static void workload_item(const struct show *s, const json_t *doc)
+{
+	const json_t *w = doc_get(doc, "workload");
+	bool wrong = doc_amount(w, "wrong_calls") > 0;
+	const json_t *phase = doc_get(doc, "guest.phase");
+	char letter[2] = { json_is_integer(phase) ? (char)('A' + (json_integer_value(phase) & 7)) :
+						    '-', 0 };
+
+	lines_item(s, "Workload", wrong ? STYLE_BAD : STYLE_PLAIN,
+		   "%s op/s in phase %s; %s operations in %s batches, wrong calls %s",
+		   number_count(doc_number(w, "ops_per_s")).s,
+		   json_is_string(phase) ? style_clean(s, json_string_value(phase)).s : letter,
+		   number_count(doc_number(w, "ops")).s, number_count(doc_number(w, "batches")).s,
+		   number_count(doc_number(w, "wrong_calls")).s);
+}
+
+static void engine_items(const struct show *s, const json_t *doc)
+{
+	const json_t *e = doc_get(doc, "engine");
+
+	lines_item(s, "Engine", STYLE_PLAIN, "%s, %s, sampler %s",
+		   style_clean(s, doc_string(e, "phase")).s,
+		   doc_true(e, "follow") ? "follows the workload by itself" :
+					   "does nothing unasked",
+		   style_clean(s, doc_string(e, "sampler")).s);
+	lines_item(s, "Samples", STYLE_PLAIN, "%s", part_samples(doc_get(e, "samples")).s);
+}
+
+static void promotion_items(const struct show *s, const json_t *doc)
+{
+	const json_t *p = doc_get(doc, "promotions");
+
+	lines_item(s, "Promotions", doc_amount(p, "quarantined") > 0 ? STYLE_BAD : STYLE_PLAIN,
+		   "%s of %s sites promoted, %s learning, %s quarantined; tracks carry %s of the counted calls, "
+		   "%s of those at promoted sites stay on the track",
+		   number_count(doc_number(p, "promoted")).s, number_count(doc_number(p, "sites")).s,
+		   number_count(doc_number(p, "learning")).s,
+		   number_count(doc_number(p, "quarantined")).s,
+		   number_percent(doc_number(p, "coverage")).s,
+		   doc_number(p, "fast_share") < 0 ? "-" :
+						     number_percent(doc_number(p, "fast_share")).s);
+	lines_item(s, "", doc_amount(p, "failed") > 0 ? STYLE_BAD : STYLE_PLAIN, "%s",
+		   part_results(p, doc_get(p, "skipped_by")).s);
+}
+
+static void arena_item(const struct show *s, const json_t *doc)
+{
+	const json_t *a = doc_get(doc, "arena");
+
+	lines_item(s, "Arena", STYLE_PLAIN, "tracks %s of %s, counters %s of %s",
+		   number_bytes(doc_number(a, "code_used")).s,
+		   number_bytes(doc_number(a, "code_total")).s,
+		   number_bytes(doc_number(a, "data_used")).s,
+		   number_bytes(doc_number(a, "data_total")).s);
+}
+
+void screen_status(const struct show *s, const json_t *doc)
+{
+	double first = doc_number(doc, "engine.first_gain_s");
+
+	guest_heading(s, doc);
+	lines_item(s, "Image", STYLE_DIM, "%s, build id %s",
+		   style_clean(s, doc_string(doc, "guest.image")).s,
+		   style_clean(s, doc_string(doc, "guest.build_id")).s);
+	workload_item(s, doc);
+	engine_items(s, doc);
+	promotion_items(s, doc);
+	lines_item(s, "Watch", STYLE_PLAIN, "relearned %s, rolled back %s, first gain %s%s",
+		   number_count(doc_number(doc, "engine.relearned")).s,
+		   number_count(doc_number(doc, "engine.rolled_back")).s,
+		   first >= 0 ? "after " : "not yet", first >= 0 ? number_seconds(first).s : "");
+	lines_item(s, "Pauses", STYLE_PLAIN, "%s, p50 %s, p99 %s",
+		   number_count(doc_number(doc, "pauses.count")).s,
+		   number_micros(doc_number(doc, "pauses.p50_us")).s,
+		   number_micros(doc_number(doc, "pauses.p99_us")).s);
+	arena_item(s, doc);
+}
+
+static void no_sites(const struct show *s)
+{
+	lines_text(s, 0, STYLE_PLAIN,
+		   "No site: this guest's code holds no retpoline call, so there is nothing to gain. "
+		   "No gain is an answer.");
+}
+
+void screen_sites(const struct show *s, const json_t *doc)
+{
+	if (doc_length(doc, "sites"))
+		part_sites(s, doc, EDGES_OF_A_SITE);
+	else
+		no_sites(s);
+}
+
+void screen_top(const struct show *s, const json_t *doc)
+{
+	const json_t *status = doc_get(doc, "status");
+
+	guest_heading(s, status);
+	workload_item(s, status);
+	engine_items(s, status);
+	promotion_items(s, status);
+	lines_blank(s);
+	if (doc_length(doc, "sites"))
+		part_sites(s, doc, 1);
+	else
+		no_sites(s);
+}
+
+void screen_verify(const struct show *s, const json_t *doc)
+{
+	double differ = doc_amount(doc, "differ"), unreadable = doc_amount(doc, "unreadable"),
+	       wrong = doc_amount(doc, "wrong_calls");
+	bool agrees = differ + unreadable == 0 && doc_get(doc, "differ");
+
+	lines_item(s, "Memory", agrees ? STYLE_GOOD : STYLE_BAD,
+		   "%s of %s sites agree, %s differ, %s unreadable",
+		   number_count(doc_number(doc, "agree")).s,
+		   number_count(doc_number(doc, "sites")).s,
+		   number_count(doc_number(doc, "differ")).s,
+		   number_count(doc_number(doc, "unreadable")).s);
+	if (!agrees && doc_get(doc, "differ"))
+		lines_item(s, "", STYLE_BAD,
+			   "first: site %s. Somebody else wrote there; such sites are quarantined and left alone",
+			   number_fixed(doc_number(doc, "first_bad"), 0).s);
+	lines_item(s, "Results", wrong > 0 ? STYLE_BAD : STYLE_GOOD, "wrong calls %s%s",
+		   number_count(doc_number(doc, "wrong_calls")).s,
+		   wrong > 0 ? ": the guest's results are not what the host computes" : "");
+}
