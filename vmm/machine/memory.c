@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Guest RAM: memfd, huge pages, range checks. */
+#include "machine/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_SIZE (2ull << 20)
+#define HUGE_2MB  (21u << 26) /* MFD_HUGE_2MB of <linux/memfd.h>, which clashes with <sys/mman.h>  \
+			       */
+#define SHMEM_THP "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+/* Does the kernel give transparent huge pages to a memfd that asks by madvise()? */
+static bool shmem_thp_enabled(void)
+{
+	char text[128];
+	FILE *f = fopen(SHMEM_THP, "re");
+	bool enabled;
+
+	if (!f)
+		return false;
+	/* e.g. "always within_size [advise] never deny force" (kernel: mm/transhuge.rst) */
+	enabled =
+		fgets(text, sizeof(text), f) && !strstr(text, "[never]") && !strstr(text, "[deny]");
+	fclose(f);
+	return enabled;
+}
+
+static int map_fd(struct memory *mem, int fd, uint64_t size)
+{
+	void *base;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size))
+		goto fail;
+	/* A file that shrinks under a mapping turns accesses into SIGBUS: nobody may do that. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
+		goto fail;
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		goto fail;
+	mem->fd = fd;
+	mem->base = base;
+	mem->size = size;
+	return 0;
+fail:
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int map_hugetlb(struct memory *mem, uint64_t size)
+{
+	if (size % HUGE_SIZE)
+		return -EINVAL;
+	/* Shared hugetlb mappings reserve at mmap(): success here cannot become SIGBUS later. */
+	return map_fd(mem,
+		      memfd_create("hotrail-ram",
+				   MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | HUGE_2MB),
+		      size);
+}
+
+int memory_create(struct memory *mem, uint64_t size, enum memory_huge huge, struct error *err)
+{
+	int ret;
+
+	memset(mem, 0, sizeof(*mem));
+	mem->fd = -1;
+	if (!size || size % 4096 || size > INT64_MAX)
+		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
+				 "guest RAM of %#llx bytes is not a whole number of 4 KiB pages",
+				 (unsigned long long)size);
+	if (huge == MEMORY_HUGE_ANY && !map_hugetlb(mem, size))
+		return 0;
+	if (huge != MEMORY_HUGE_NONE && !shmem_thp_enabled())
+		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOMEM,
+				 "no huge pages for guest RAM: write \"advise\" to " SHMEM_THP
+				 "%s, or run without huge pages",
+				 huge == MEMORY_HUGE_ANY ? ", or reserve some in vm.nr_hugepages"
+							 : "");
+	ret = map_fd(mem, memfd_create("hotrail-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING), size);
+	if (ret) {
+		errno = -ret;
+		return error_errno(err, "cannot allocate %llu KiB of guest RAM",
+				   (unsigned long long)(size >> 10));
+	}
+	if (huge != MEMORY_HUGE_NONE && madvise(mem->base, size, MADV_HUGEPAGE)) {
+		ret = error_errno(err, "cannot ask for huge pages for guest RAM");
+		memory_destroy(mem);
+		return ret;
+	}
+	return 0;
+}
+
+void memory_destroy(struct memory *mem)
+{
+	if (!mem->base)
+		return;
+	munmap(mem->base, mem->size);
+	close(mem->fd);
+	memset(mem, 0, sizeof(*mem));
+	mem->fd = -1;
+}
+
+void *memory_range(const struct memory *mem, gpa_t gpa, uint64_t len)
+{
+	/* gpa + len could wrap; size - gpa cannot once gpa < size. */
+	if (!len || gpa >= mem->size || len > mem->size - gpa)
+		return NULL;
+	return mem->base + gpa;
+}

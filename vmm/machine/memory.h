@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Guest RAM: one memfd mapped shared, and the one checked way from a gpa_t to a host pointer. */
+#ifndef HOTRAIL_MACHINE_MEMORY_H
+#define HOTRAIL_MACHINE_MEMORY_H
+
+#include <stdbool.h>
+
+#include <hotrail/types.h>
+#include "util/error.h"
+
+/* How huge pages may be had: a backend that maps RAM in 4 KiB pieces cannot use hugetlbfs. */
+enum memory_huge { MEMORY_HUGE_NONE, MEMORY_HUGE_THP, MEMORY_HUGE_ANY };
+
+struct memory {
+	int fd;
+	uint8_t *base;
+	uint64_t size;
+};
+
+/* Zeroed RAM of `size` bytes. Asked for huge pages that cannot be had: -ENOMEM with the remedy. */
+int memory_create(struct memory *mem, uint64_t size, enum memory_huge huge, struct error *err);
+void memory_destroy(struct memory *mem); /* a zeroed struct is fine */
+
+/* NULL when any byte of [gpa, gpa+len) lies outside; len 0 is outside too. */
+void *memory_range(const struct memory *mem, gpa_t gpa, uint64_t len);
+
+#endif
