@@ -148,6 +148,9 @@ void machine_kick(struct machine *m, unsigned vcpu); /* any thread; async-signal
 /* Thread whose user-mode events are the guest's (perf_event_open pid argument);
  * overflow signals sent to it interrupt the vCPU. */
 pid_t machine_vcpu_tid(const struct machine *m, unsigned vcpu);
+/* The signal that, sent to machine_vcpu_tid(), has the effect of machine_kick(). Better below SIGRTMIN:
+ * pending ones then coalesce, where a full real-time queue turns perf's into SIGIO. 0 = none would do. */
+int machine_kick_signal(const struct machine *m);
 /* Single-step a parked vCPU by one instruction; regs afterwards. -ENOTSUP where impossible. */
 int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, struct error *err);
 

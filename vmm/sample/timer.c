@@ -2,12 +2,11 @@
 /* The timer sampler: one thread kicks each vCPU about hz times a second. Works everywhere; sees
  * time, not calls. */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sample/collect.h"
-#include "sample/timer.h"
+#include "sample/ticker.h"
 #include "util/clock.h"
 
 #define MAX_HZ 10000
@@ -20,27 +19,10 @@ struct timer_vcpu {
 
 struct sampler {
 	struct collect collect;
+	struct ticker ticker;
 	struct timer_vcpu vcpu[HOTRAIL_MAX_VCPUS];
 	uint64_t period_ns, random;
-	pthread_t thread;
-	pthread_mutex_t lock; /* `stopping` alone */
-	pthread_cond_t wake;
-	bool stopping;
 };
-
-/* xorshift64 (Marsaglia 2003): jitter needs no more. */
-uint64_t timer_interval(uint64_t *random, uint64_t period_ns)
-{
-	uint64_t x = *random;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	*random = x;
-	/* Uniform in [0.5, 1.5) periods: the mean is the period, and no guest rhythm can lock to
-	 * it. */
-	return period_ns / 2 + x % (period_ns ? period_ns : 1);
-}
 
 static void hook(void *ctx, unsigned vcpu, const struct machine_regs *regs)
 {
@@ -52,43 +34,33 @@ static void hook(void *ctx, unsigned vcpu, const struct machine_regs *regs)
 	collect_sample(&s->collect, vcpu, regs);
 }
 
-static void kick(struct sampler *s, unsigned vcpu, uint64_t now)
+static void kick(struct sampler *s, unsigned vcpu)
 {
 	struct target *t = s->collect.guest->target;
-	struct timer_vcpu *v = &s->vcpu[vcpu];
 
-	if (atomic_exchange(&v->pending, true))
-		atomic_fetch_add_explicit(&v->coalesced, 1, memory_order_relaxed);
+	if (atomic_exchange(&s->vcpu[vcpu].pending, true))
+		atomic_fetch_add_explicit(&s->vcpu[vcpu].coalesced, 1, memory_order_relaxed);
 	t->ops->kick(t, vcpu);
-	v->due_ns = now + timer_interval(&s->random, s->period_ns);
 }
 
-static void *run(void *arg)
+static uint64_t tick(void *ctx)
 {
-	struct sampler *s = arg;
-	struct timespec until;
-	uint64_t now, next;
+	struct sampler *s = ctx;
+	uint64_t now = clock_ns(), next = UINT64_MAX;
 	unsigned i;
 
-	pthread_mutex_lock(&s->lock);
-	while (!s->stopping) {
-		pthread_mutex_unlock(&s->lock);
-		now = clock_ns();
-		next = UINT64_MAX;
-		for (i = 0; i < s->collect.vcpus; i++) {
-			if (s->vcpu[i].due_ns <= now)
-				kick(s, i, now);
-			if (s->vcpu[i].due_ns < next)
-				next = s->vcpu[i].due_ns;
+	for (i = 0; i < s->collect.vcpus; i++) {
+		struct timer_vcpu *v = &s->vcpu[i];
+
+		if (v->due_ns <= now) {
+			kick(s, i);
+			/* From now, not from when it was due: no burst after a late wake-up. */
+			v->due_ns = now + ticker_jitter(&s->random, s->period_ns);
 		}
-		until.tv_sec = (time_t)(next / 1000000000ull);
-		until.tv_nsec = (long)(next % 1000000000ull);
-		pthread_mutex_lock(&s->lock);
-		if (!s->stopping)
-			pthread_cond_timedwait(&s->wake, &s->lock, &until);
+		if (v->due_ns < next)
+			next = v->due_ns;
 	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
+	return next;
 }
 
 static int probe(struct guest *g, struct error *err)
@@ -100,24 +72,6 @@ static int probe(struct guest *g, struct error *err)
 				 "timer: %s cannot interrupt a running vCPU to look at it",
 				 ops->name);
 	return 0;
-}
-
-static int start_thread(struct sampler *s)
-{
-	pthread_condattr_t attr;
-	int ret;
-
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->wake, &attr);
-	pthread_condattr_destroy(&attr);
-	ret = pthread_create(&s->thread, NULL, run, s);
-	if (ret) {
-		pthread_cond_destroy(&s->wake);
-		pthread_mutex_destroy(&s->lock);
-	}
-	return -ret;
 }
 
 static int start(struct guest *g, const struct sampler_config *c, struct sampler **out,
@@ -145,9 +99,9 @@ static int start(struct guest *g, const struct sampler_config *c, struct sampler
 	s->period_ns = 1000000000ull / c->hz;
 	s->random = clock_ns() | 1;
 	for (i = 0; i < s->collect.vcpus; i++)
-		s->vcpu[i].due_ns = clock_ns() + timer_interval(&s->random, s->period_ns);
+		s->vcpu[i].due_ns = clock_ns() + ticker_jitter(&s->random, s->period_ns);
 	t->ops->set_sample_hook(t, hook, s);
-	ret = start_thread(s);
+	ret = ticker_start(&s->ticker, tick, s);
 	if (ret) {
 		error_set(err, HOTRAIL_EXIT_FAILED, ret, "timer: cannot start its thread: %s",
 			  strerror(-ret));
@@ -184,14 +138,8 @@ static void stop(struct sampler *s)
 	if (!s)
 		return;
 	t = s->collect.guest->target;
-	pthread_mutex_lock(&s->lock);
-	s->stopping = true;
-	pthread_cond_signal(&s->wake);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->thread, NULL);
+	ticker_stop(&s->ticker);
 	t->ops->set_sample_hook(t, NULL, NULL); /* returns when no vCPU thread is inside */
-	pthread_cond_destroy(&s->wake);
-	pthread_mutex_destroy(&s->lock);
 	collect_free(&s->collect);
 	free(s);
 }

@@ -26,6 +26,7 @@ struct target_ops {
 	void (*set_sample_hook)(struct target *t, machine_sample_fn fn, void *ctx); /* may be NULL */
 	void (*kick)(struct target *t, unsigned vcpu); /* may be NULL */
 	pid_t (*vcpu_tid)(struct target *t, unsigned vcpu); /* may be NULL */
+	int (*kick_signal)(struct target *t); /* interrupts the vCPU when sent to vcpu_tid; 0 = none; may be NULL */
 	int (*step)(struct target *t, unsigned vcpu, struct machine_regs *r, struct error *err); /* may be NULL */
 	bool (*guest_counts_as_user)(struct target *t); /* perf: is guest text user mode for the PMU? */
 };
