@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the benchmarks share: guests that run one at a time, rates, and the document they fill. */
+#ifndef HOTRAIL_CMD_BENCH_H
+#define HOTRAIL_CMD_BENCH_H
+
+#include "engine/engine.h"
+#include "engine/instance.h"
+#include "sample/counters.h"
+#include "show/show.h"
+#include "util/json.h"
+
+#define BENCH_MAX_ROUNDS 50
+
+struct bench_options {
+	enum machine_backend backend;
+	enum machine_cpl cpl;
+	unsigned rounds, vcpus, window_ms;
+};
+
+/*
+ * Several guests exist at once, but only one runs at a time: with as many vCPUs as
+ * cores, two running guests would measure each other.
+ */
+struct bench_guest {
+	struct instance *instance;
+	struct engine *engine;	 /* NULL: nobody optimises this guest */
+	struct patcher *patcher; /* for guests without an engine; NULL else */
+	struct counters *counters;
+	struct machine_pause pause;
+	bool paused;
+};
+
+/* `variant` as in instance_find_image(). Started, working on phase A, then held. */
+int bench_open(struct bench_guest *g, const char *variant, const struct bench_options *o,
+	       struct error *err);
+void bench_close(struct bench_guest *g);
+int bench_hold(struct bench_guest *g, struct error *err); /* park; idempotent */
+void bench_release(struct bench_guest *g);
+/* Operations per second over `ms`, guest running. */
+double bench_rate(struct bench_guest *g, unsigned ms);
+/* Release, wait for the machine to settle, rate, hold. Counters of the window into *cv when not
+ * NULL. */
+int bench_turn(struct bench_guest *g, unsigned ms, double *rate, struct counter_values *cv,
+	       uint64_t *ops, struct error *err);
+/* Slots whose digest is wrong plus calls the guest saw go wrong. */
+int bench_wrong(struct bench_guest *g, uint64_t *wrong, struct error *err);
+/* Site number of `name` (a symbol); -ENOENT. */
+long bench_site(const struct guest *g, const char *symbol);
+json_t *bench_new(const char *name, const struct bench_guest *g);
+
+int bench_micro(const struct bench_options *o, json_t **doc, struct error *err);
+int bench_yard(const struct bench_options *o, json_t **doc, struct error *err);
+
+/* bench_share.c: indirect calls among executed instructions of a plain guest, by single-stepping
+ * vCPU 0. -ENOTSUP where the machine cannot step. */
+int bench_indirect_share(struct bench_guest *plain, double *share, struct error *err);
+/* bench_follow.c: one guest under a following engine, from its start on. */
+int bench_follow(const struct bench_options *o, json_t *doc, uint64_t *wrong, struct error *err);
+/* bench_cost.c: what finding, learning and pausing cost, on an unoptimised guest. */
+int bench_costs(struct bench_guest *base, struct bench_guest *promoted,
+		const struct bench_options *o, json_t *doc, struct progress *progress,
+		struct error *err);
+
+#endif
