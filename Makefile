@@ -13,7 +13,7 @@ VERSION := 0.1.0
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
 CFLAGS ?= -O2 -g
 cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOURCE \
-	-DHOTRAIL_VERSION='"$(VERSION)"' -Iinclude -Ivmm $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	-DHOTRAIL_VERSION='"$(VERSION)"' -DHOTRAIL_PREFIX='"$(prefix)"' -Iinclude -Ivmm $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage)
 libs := -lZydis -ljansson -lelf -lncursesw -ltinfo -lm -pthread
 
@@ -21,15 +21,16 @@ sources := $(sort $(wildcard vmm/*/*.c))
 objects := $(sources:%.c=$(O)/%.o) $(O)/vm-images/yard/reference.o
 unit := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 guest-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/kvm/test_*.c tests/hostile/test_*.c)))
-bench := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
+benches := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps demo check check-kvm lint bench fuzz install clean images
+.PHONY: all help deps demo lint bench fuzz install clean images
 
 all: $(O)/hotrail images
 
--include scripts/deps.mk vm-images/yard/yard.mk vmm/machine/machine.mk vm-images/nested/nested.mk tests/tests.mk
+include scripts/deps.mk vm-images/yard/yard.mk vm-images/nested/nested.mk tests/tests.mk
+-include vmm/machine/machine.mk
 -include $(objects:.o=.d) $(O)/vmm/main.d
 
 $(objects) $(O)/vmm/main.o: | $(O)/.deps-build
@@ -43,3 +44,24 @@ $(O)/libhotrail.a: $(objects)
 
 $(O)/hotrail: $(O)/vmm/main.o $(O)/libhotrail.a
 	$(call say,LD)$(CC) $(cflags) -o $@ $^ $(libs)
+
+install: all
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/hotrail $(DESTDIR)$(prefix)/share/man/man1
+	install -m 755 $(O)/hotrail $(DESTDIR)$(prefix)/bin/hotrail
+	install -m 644 $(filter-out %/yard-hostile-high.img %/yard-hostile-low.img,$(yard-images)) $(DESTDIR)$(prefix)/share/hotrail
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(prefix)/share/man/man1
+
+clean:
+	rm -rf $(O)
+
+help:
+	@echo 'make            build $(O)/hotrail and the yard guest images'
+	@echo 'make demo       watch Hotrail do its job: launch, find, promote, undo'
+	@echo 'make check      all tests that can run here; says what was skipped and why'
+	@echo 'make check-unit / check-kvm / check-rig   parts of it (rig: real KVM in an emulated machine)'
+	@echo 'make lint       layers, formatting, static analysis'
+	@echo 'make bench      hotrail bench micro and yard, edge table'
+	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
+	@echo 'make deps       install the Debian packages of scripts/packages'
+	@echo 'make install    prefix=$(prefix) DESTDIR='
+	@echo 'V=1 show commands  O=DIR build folder  SAN=address,undefined  COVERAGE=1'

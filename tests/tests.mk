@@ -1,5 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Test programs: one a file, each its own process, found by name.
 
+.PHONY: check check-unit check-kvm check-rig
+
+$(O)/tests/%.o: tests/%.c | $(O)/.deps-check
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(cflags) -MMD -MP -c -o $@ $<
+
 $(O)/tests/%: $(O)/tests/%.o $(O)/libhotrail.a
 	$(call say,LD)$(CC) $(cflags) -o $@ $^ -lcunit $(libs)
+
+-include $(wildcard $(O)/tests/*/*.d)
+
+# Where there is no usable /dev/kvm the kvm tests also run under real KVM in the nested rig.
+have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && echo yes)
+rig := rig=tests/rig.sh
+
+test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
+
+check: all $(unit) $(guest-tests)
+	$(Q)$(if $(have-kvm),,scripts/deps.sh rig || true)
+	$(Q)$(test-env) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig))
+
+check-unit: $(unit)
+	$(Q)$(test-env) tests/run.sh $(O) $(unit)
+
+check-kvm: all $(guest-tests)
+	$(Q)$(test-env) tests/run.sh $(O) $(guest-tests)
+
+check-rig: all $(guest-tests)
+	$(Q)scripts/deps.sh rig
+	$(Q)$(test-env) tests/run.sh $(O) $(rig)
+
+lint: $(O)/.deps-build
+	$(Q)scripts/deps.sh lint || true
+	$(Q)tests/lint/lint.sh
+
+bench: all $(benches)
+	$(Q)$(foreach b,$(benches),$(b) &&) true
+	$(Q)$(O)/hotrail bench micro
+	$(Q)$(O)/hotrail bench yard
+
+demo: all
+	$(Q)HOTRAIL=$(O)/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard scripts/demo.sh
+
+# libFuzzer programs are built from sources by clang, apart from the ordinary objects.
+FUZZ_SECONDS ?= 60
+fuzzers := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+fuzz-cflags := -std=gnu11 -O1 -g -fno-omit-frame-pointer -D_GNU_SOURCE -DHOTRAIL_VERSION='"$(VERSION)"' \
+	-Iinclude -Ivmm -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+$(O)/fuzz/objects/%.o: %.c | $(O)/.deps-fuzz
+	@mkdir -p $(@D)
+	$(call say,CLANG)clang $(fuzz-cflags) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(O)/fuzz/libhotrail.a: $(objects:$(O)/%=$(O)/fuzz/objects/%)
+	$(call say,AR)rm -f $@ && ar rcs $@ $^
+
+$(O)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(O)/fuzz/libhotrail.a
+	$(call say,CLANG)clang $(fuzz-cflags) -fsanitize=fuzzer -o $@ $^ $(libs)
+
+fuzz: $(fuzzers)
+	$(Q)for f in $(fuzzers); do \
+		n=$$(basename $$f); mkdir -p $(O)/fuzz/corpus/$$n; echo "fuzz: $$n for $(FUZZ_SECONDS) s"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=$(O)/fuzz/$$n- $(O)/fuzz/corpus/$$n $$(ls -d tests/data/$$n 2>/dev/null) \
+			>$(O)/fuzz/$$n.log 2>&1 || { tail -n 30 $(O)/fuzz/$$n.log; exit 1; }; \
+		grep -E 'number_of_executed_units|new_units_added' $(O)/fuzz/$$n.log | sed 's/^/  /'; done
