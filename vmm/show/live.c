@@ -20,14 +20,14 @@
 #include "util/clock.h"
 
 /* SIGTSTP too: a stopped process must leave a sane terminal behind. */
-static const int caught[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP };
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
 #define CAUGHT (sizeof(caught) / sizeof(caught[0]))
 
 struct fetcher {
 	json_t *(*fetch)(void *ctx);
 	void *ctx;
 	int ask, answer; /* eventfds */
-	json_t *doc; /* owned by the thread between ask and answer, by the loop otherwise */
+	json_t *doc;	 /* owned by the thread between ask and answer, by the loop otherwise */
 	pthread_t thread;
 };
 
@@ -46,8 +46,8 @@ static void *fetch_loop(void *arg)
 	struct fetcher *f = arg;
 	eventfd_t unused;
 
-	/* Cancelled in poll() or read() when the screen ends; the memory of a half-read answer goes with the
-	 * process. */
+	/* Cancelled in poll() or read() when the screen ends; the memory of a half-read answer goes
+	 * with the process. */
 	while (eventfd_read(f->ask, &unused) == 0) {
 		f->doc = f->fetch(f->ctx);
 		eventfd_write(f->answer, 1);
@@ -63,7 +63,8 @@ static void fetcher_close(struct fetcher *f)
 		close(f->answer);
 }
 
-static int fetcher_open(struct fetcher *f, json_t *(*fetch)(void *ctx), void *ctx, struct error *err)
+static int fetcher_open(struct fetcher *f, json_t *(*fetch)(void *ctx), void *ctx,
+			struct error *err)
 {
 	int ret;
 
@@ -137,9 +138,9 @@ static int wait_ms(const struct live *l)
 
 static void loop(struct live *l, int tty)
 {
-	struct pollfd fds[] = { { .fd = l->signals, .events = POLLIN },
-				{ .fd = l->fetcher.answer, .events = POLLIN },
-				{ .fd = tty, .events = POLLIN } };
+	struct pollfd fds[] = {{.fd = l->signals, .events = POLLIN},
+			       {.fd = l->fetcher.answer, .events = POLLIN},
+			       {.fd = tty, .events = POLLIN}};
 
 	while (!l->over) {
 		if (!l->asked && clock_ns() >= l->next_ns) {
@@ -160,8 +161,9 @@ static void loop(struct live *l, int tty)
 	}
 }
 
-/* Opens the page with the caller's signal actions kept: newterm() installs handlers that clean up and exit
- * from inside the handler, which is neither safe nor a decision this program leaves to a library. */
+/* Opens the page with the caller's signal actions kept: newterm() installs handlers that clean up
+ * and exit from inside the handler, which is neither safe nor a decision this program leaves to a
+ * library. */
 static int open_page(const struct show *s, FILE *in, struct live_page **page, struct error *err)
 {
 	struct sigaction saved[CAUGHT];
@@ -196,7 +198,7 @@ static int run(const struct show *s, FILE *in, struct live *l, json_t *(*fetch)(
 int show_live(const struct show *s, unsigned interval_ms, json_t *(*fetch)(void *ctx), void *ctx,
 	      struct error *err)
 {
-	struct live l = { .interval_ms = interval_ms };
+	struct live l = {.interval_ms = interval_ms};
 	FILE *in = isatty(STDIN_FILENO) ? stdin : fopen("/dev/tty", "re");
 	struct signalfd_siginfo late;
 	sigset_t set, saved;

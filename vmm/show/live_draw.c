@@ -22,8 +22,8 @@ struct live_page {
 
 static void start_colors(struct live_page *p)
 {
-	p->show.color = p->show.color && has_colors() && start_color() == OK &&
-			use_default_colors() == OK;
+	p->show.color =
+		p->show.color && has_colors() && start_color() == OK && use_default_colors() == OK;
 	if (!p->show.color)
 		return;
 	init_pair(1, COLOR_GREEN, -1);
@@ -44,9 +44,10 @@ int live_open(const struct show *s, FILE *in, struct live_page **out, struct err
 	p->screen = newterm(NULL, s->out, in);
 	if (!p->screen) {
 		free(p);
-		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTTY,
-				 "terminal type \"%.60s\" is not known here; set TERM, or use --once",
-				 term ? term : "");
+		return error_set(
+			err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTTY,
+			"terminal type \"%.60s\" is not known here; set TERM, or use --once",
+			term ? term : "");
 	}
 	set_escdelay(ESCAPE_MS);
 	cbreak();
@@ -98,8 +99,8 @@ static void set_look(const char *sgr)
 		attr_t attr;
 		short pair;
 	} looks[] = {
-		{ "0m", A_NORMAL, 0 },	{ "1m", A_BOLD, 0 },   { "2m", A_DIM, 0 },
-		{ "32m", A_NORMAL, 1 }, { "33m", A_NORMAL, 2 }, { "31m", A_NORMAL, 3 },
+		{"0m", A_NORMAL, 0},  {"1m", A_BOLD, 0},    {"2m", A_DIM, 0},
+		{"32m", A_NORMAL, 1}, {"33m", A_NORMAL, 2}, {"31m", A_NORMAL, 3},
 	};
 	unsigned i;
 

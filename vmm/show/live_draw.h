@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The ncurses half of the live screen: a rendered page on the terminal. Main thread only, never from a handler. */
+/* The ncurses half of the live screen: a rendered page on the terminal. Main thread only, never
+ * from a handler. */
 #ifndef HOTRAIL_SHOW_LIVE_DRAW_H
 #define HOTRAIL_SHOW_LIVE_DRAW_H
 

@@ -22,7 +22,7 @@ static struct text three(double v, const char *unit)
 
 struct text number_count(double n)
 {
-	static const char *const unit[] = { "", " k", " M", " G", " T", " P", " E" };
+	static const char *const unit[] = {"", " k", " M", " G", " T", " P", " E"};
 	unsigned u = 0;
 
 	if (!isfinite(n))
@@ -92,7 +92,7 @@ struct text number_micros(double us)
 
 struct text number_bytes(double n)
 {
-	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+	static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
 	unsigned u = 0;
 
 	if (!isfinite(n) || n < 0)

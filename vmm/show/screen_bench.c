@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Measured before and after: bench micro and bench yard. Budgets stand beside the figures they bound. */
+/* Measured before and after: bench micro and bench yard. Budgets stand beside the figures they
+ * bound. */
 #include "show/screens.h"
 
 #include <math.h>
@@ -19,17 +20,22 @@ static void budget_row(struct table *t, const char *what, double value, struct t
 	table_cell(t, STYLE_PLAIN, what);
 	table_number(t, shown);
 	table_cell(t, STYLE_DIM, bound_text);
-	table_cell(t, !known ? STYLE_WARN : met ? STYLE_GOOD : STYLE_BAD,
-		   !known ? "not known" : met ? "met" : "missed");
+	table_cell(t,
+		   !known ? STYLE_WARN
+		   : met  ? STYLE_GOOD
+			  : STYLE_BAD,
+		   !known ? "not known"
+		   : met  ? "met"
+			  : "missed");
 }
 
 static struct table *budget_table(const struct show *s)
 {
 	static const struct table_column columns[] = {
-		{ "FIGURE", false, 24, 0 },
-		{ "VALUE", true, 0, 0 },
-		{ "BUDGET", false, 0, 0 },
-		{ "", false, 0, 0 },
+		{"FIGURE", false, 24, 0},
+		{"VALUE", true, 0, 0},
+		{"BUDGET", false, 0, 0},
+		{"", false, 0, 0},
 	};
 
 	return table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
@@ -41,21 +47,25 @@ static void micro_row(struct table *t, const char *what, const json_t *r)
 	table_cell(t, STYLE_PLAIN, what);
 	table_number(t, number_fixed(doc_number(r, "cycles_per_call"), 2));
 	table_number(t, number_fixed(doc_number(r, "ns_per_call"), 3));
-	table_number(t, number_fixed(doc_number(r, "ns_spread"), 3));
+	table_number(t, number_percent(doc_number(r, "ns_spread")));
 	table_number(t, number_fixed(doc_number(r, "return_misses_per_call"), 3));
 }
 
+/* Where in a track of several targets the call hits; a position past the last target is a miss,
+ * shown above. */
 static void position_rows(struct table *t, const json_t *list)
 {
 	size_t i;
 
 	for (i = 0; i < json_array_size(list); i++) {
 		const json_t *p = json_array_get(list, i);
+		double targets = doc_number(p, "targets"), position = doc_number(p, "position") + 1;
 		char what[80];
 
-		snprintf(what, sizeof(what), "track, %.20s targets, hit at %.20s",
-			 number_fixed(doc_number(p, "targets"), 0).s,
-			 number_fixed(doc_number(p, "position"), 0).s);
+		if (!(position <= targets) || targets < 2)
+			continue;
+		snprintf(what, sizeof(what), "  of %.20s targets, number %.20s",
+			 number_fixed(targets, 0).s, number_fixed(position, 0).s);
 		micro_row(t, what, p);
 	}
 }
@@ -63,20 +73,23 @@ static void position_rows(struct table *t, const json_t *list)
 void screen_bench_micro(const struct show *s, const json_t *doc)
 {
 	static const struct table_column columns[] = {
-		{ "CALL", false, 12, 0 },    { "CYCLES", true, 0, 0 },
-		{ "NS", true, 0, 0 },	     { "+- NS", true, 0, 2 },
-		{ "MISSED RETURNS", true, 0, 1 },
+		{"CALL", false, 12, 0}, {"CYCLES", true, 0, 0},		{"NS", true, 0, 0},
+		{"+-", true, 0, 2},	{"MISSED RETURNS", true, 0, 1},
 	};
 	static const struct {
 		const char *key, *what;
 	} calls[] = {
-		{ "retpoline", "retpoline" },	      { "track1", "track, 1 target" },
-		{ "track2", "track, 2 targets" },     { "track4", "track, 4 targets" },
-		{ "miss", "track, target not in it" }, { "direct", "direct call" },
-		{ "plain", "call *%reg" },
+		{"retpoline", "retpoline"},
+		{"track1", "track, 1 target"},
+		{"track2", "track, 2 targets"},
+		{"track4", "track, 4 targets"},
+		{"miss", "track, target not in it"},
+		{"direct", "direct call"},
+		{"plain", "call *%reg"},
 	};
 	const json_t *results = doc_get(doc, "results"), *ratios = doc_get(doc, "ratios");
-	const char *source = doc_string(doc, "cycle_source");
+	const char *source = doc_string(doc, "cycle_source"),
+		   *why = doc_string(doc, "counters_why");
 	struct table *t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
 	unsigned i;
 
@@ -85,8 +98,10 @@ void screen_bench_micro(const struct show *s, const json_t *doc)
 		   source && !strcmp(source, "pmu") ? "PMU" : "time stamp counter");
 	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		micro_row(t, calls[i].what, doc_get(results, calls[i].key));
-	position_rows(t, doc_get(results, "positions"));
+	position_rows(t, doc_get(doc, "positions"));
 	table_print(t, 0);
+	if (why && *why)
+		lines_text(s, 0, STYLE_WARN, "Counters: %s", why);
 	lines_blank(s);
 	t = budget_table(s);
 	budget_row(t, "track / direct call", doc_number(ratios, "track1_over_direct"),
@@ -117,19 +132,18 @@ static struct text rate(const json_t *phase, const char *build)
 		snprintf(t.s, sizeof(t.s), "%.100s", number_count(ops).s);
 	else
 		snprintf(t.s, sizeof(t.s), "%.100s +-%.100s", number_count(ops).s,
-			 number_percent(spread > 1 && ops > 0 ? spread / ops : spread).s);
+			 number_percent(spread).s);
 	return t;
 }
 
 static void phase_table(const struct show *s, const json_t *doc)
 {
 	static const struct table_column columns[] = {
-		{ "PHASE", false, 0, 0 },   { "RETPOLINE op/s", true, 0, 0 },
-		{ "PROMOTED", true, 0, 0 }, { "PLAIN", true, 0, 0 },
-		{ "RESTORED", true, 0, 0 }, { "INDIRECT", true, 0, 1 },
+		{"PHASE", false, 0, 0}, {"RETPOLINE op/s", true, 0, 0}, {"PROMOTED", true, 0, 0},
+		{"PLAIN", true, 0, 0},	{"RESTORED", true, 0, 0},	{"INDIRECT", true, 0, 1},
 	};
 	struct table *t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
-	static const char *const names[] = { "a", "b" };
+	static const char *const names[] = {"a", "b"};
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
@@ -157,13 +171,16 @@ static void yard_budgets(const struct show *s, const json_t *doc)
 		double bound;
 		const char *text;
 	} rows[] = {
-		{ "phases.a.restored", "loss restored, phase A", number_percent, false, 0.95, ">= 95 %" },
-		{ "phases.b.restored", "loss restored, phase B", number_percent, false, 0.95, ">= 95 %" },
-		{ "find_overhead", "cost of find", number_percent, true, 0.01, "<= 1 %" },
-		{ "learn_overhead", "cost of learn, while on", number_percent, true, 0.15, "<= 15 %" },
-		{ "pause_us.p50", "pause for 1 site, p50", number_micros, true, 100, "<= 100 us" },
-		{ "first_gain_s", "first gain after start", number_seconds, true, 1, "<= 1 s" },
-		{ "phase_follow_s", "phase change followed", number_seconds, true, 2, "<= 2 s" },
+		{"phases.a.restored", "loss restored, phase A", number_percent, false, 0.95,
+		 ">= 95 %"},
+		{"phases.b.restored", "loss restored, phase B", number_percent, false, 0.95,
+		 ">= 95 %"},
+		{"find_overhead", "cost of find", number_percent, true, 0.01, "<= 1 %"},
+		{"learn_overhead", "cost of learn, while on", number_percent, true, 0.15,
+		 "<= 15 %"},
+		{"pause_us.p50", "pause for 1 site, p50", number_micros, true, 100, "<= 100 us"},
+		{"first_gain_s", "first gain after start", number_seconds, true, 1, "<= 1 s"},
+		{"phase_follow_s", "phase change followed", number_seconds, true, 2, "<= 2 s"},
 	};
 	double per_site = doc_number(doc, "pause_us.per_site_ns"), rss = doc_number(doc, "rss_mib");
 	struct table *t = budget_table(s);
@@ -188,9 +205,9 @@ static void yard_budgets(const struct show *s, const json_t *doc)
 static void batch_table(const struct show *s, const json_t *batches)
 {
 	static const struct table_column columns[] = {
-		{ "SITES IN ONE PAUSE", true, 0, 0 },
-		{ "P50", true, 0, 0 },
-		{ "P99", true, 0, 0 },
+		{"SITES IN ONE PAUSE", true, 0, 0},
+		{"P50", true, 0, 0},
+		{"P99", true, 0, 0},
 	};
 	struct table *t;
 	const char *sites;
@@ -199,7 +216,8 @@ static void batch_table(const struct show *s, const json_t *batches)
 	if (!json_object_size(batches))
 		return;
 	t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
-	json_object_foreach((json_t *)batches, sites, pause) {
+	json_object_foreach((json_t *)batches, sites, pause)
+	{
 		table_row(t);
 		table_cell(t, STYLE_PLAIN, sites);
 		table_number(t, number_micros(doc_number(pause, "p50")));
@@ -213,10 +231,10 @@ static void batch_table(const struct show *s, const json_t *batches)
 static void counter_table(const struct show *s, const json_t *doc, const char *phase)
 {
 	static const struct table_column columns[] = {
-		{ "PER OPERATION", false, 12, 0 },
-		{ "RETPOLINE", true, 0, 0 },
-		{ "PROMOTED", true, 0, 0 },
-		{ "PLAIN", true, 0, 0 },
+		{"PER OPERATION", false, 12, 0},
+		{"RETPOLINE", true, 0, 0},
+		{"PROMOTED", true, 0, 0},
+		{"PLAIN", true, 0, 0},
 	};
 	const json_t *of = doc_get(doc_get(doc, "counters"), phase), *first;
 	struct table *t;
@@ -228,7 +246,8 @@ static void counter_table(const struct show *s, const json_t *doc, const char *p
 		return;
 	lines_blank(s);
 	t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
-	json_object_foreach((json_t *)first, event, unused) {
+	json_object_foreach((json_t *)first, event, unused)
+	{
 		(void)unused;
 		table_row(t);
 		table_cell(t, STYLE_PLAIN, event);

@@ -12,10 +12,10 @@
 enum { COL_RESULT, COL_SITE, COL_SHARE, COL_CALLS, COL_TARGETS, COL_HIT, COL_GAIN, COLS };
 
 static const struct table_column columns[COLS] = {
-	[COL_RESULT] = { "RESULT", false, 0, 0 },  [COL_SITE] = { "SITE", false, 16, 0 },
-	[COL_SHARE] = { "SHARE", true, 0, 0 },	   [COL_CALLS] = { "CALLS", true, 0, 2 },
-	[COL_TARGETS] = { "WHY", false, 20, 1 }, [COL_HIT] = { "HIT", true, 0, 0 },
-	[COL_GAIN] = { "GAIN", true, 0, 3 },
+	[COL_RESULT] = {"RESULT", false, 0, 0}, [COL_SITE] = {"SITE", false, 16, 0},
+	[COL_SHARE] = {"SHARE", true, 0, 0},	[COL_CALLS] = {"CALLS", true, 0, 2},
+	[COL_TARGETS] = {"WHY", false, 20, 1},	[COL_HIT] = {"HIT", true, 0, 0},
+	[COL_GAIN] = {"GAIN", true, 0, 3},
 };
 
 /* "to ramfs_read, ext_read", or the reason for not doing it. */
@@ -23,7 +23,7 @@ static struct text why(const json_t *change)
 {
 	const char *reason = doc_string(change, "reason"), *result = doc_string(change, "result");
 	size_t i, used, n = doc_length(change, "targets");
-	struct text t = { "" };
+	struct text t = {""};
 
 	if (reason && *reason && (!result || strcmp(result, "applied") != 0) &&
 	    (!result || strcmp(result, "planned") != 0 || !n))
@@ -65,10 +65,9 @@ static json_t *skipped_reasons(const json_t *doc)
 		const char *result = doc_string(c, "result"), *reason = doc_string(c, "reason");
 
 		if (result && reason && !strcmp(result, "skipped"))
-			json_object_set_new(by, reason,
-					    json_integer(json_integer_value(
-								 json_object_get(by, reason)) +
-							 1));
+			json_object_set_new(
+				by, reason,
+				json_integer(json_integer_value(json_object_get(by, reason)) + 1));
 	}
 	return by;
 }
@@ -79,7 +78,7 @@ static void verdict(const struct show *s, const json_t *doc)
 	bool demote = verb && !strcmp(verb, "demote");
 	double applied = doc_amount(doc, "applied"), pause = doc_amount(doc, "pause_us");
 	double coverage = doc_number(doc, "coverage");
-	struct text took = { "nothing had to be written" };
+	struct text took = {"nothing had to be written"};
 
 	if (pause > 0)
 		snprintf(took.s, sizeof(took.s), "the guest paused once, for %.100s",
@@ -91,8 +90,12 @@ static void verdict(const struct show *s, const json_t *doc)
 			   number_count(applied).s, applied == 1 ? "site" : "sites", took.s);
 	else if (doc_amount(doc, "failed") > 0)
 		lines_text(s, 0, STYLE_BAD, "Nothing was %s.", demote ? "demoted" : "promoted");
+	else if (doc_length(doc, "changes") || demote)
+		lines_text(s, 0, STYLE_HEAD, "Nothing was changed.");
 	else
-		lines_text(s, 0, STYLE_HEAD, "Nothing to change: the guest already is as asked.");
+		lines_text(s, 0, STYLE_HEAD,
+			   "Nothing to promote: no call that was counted is worth a track. "
+			   "No gain is an answer.");
 	if (!demote && !isnan(coverage) && coverage > 0)
 		lines_text(s, 0, STYLE_PLAIN, "The tracks %s %s of the calls that were counted.",
 			   doc_true(doc, "dry_run") ? "would carry" : "carry",

@@ -7,7 +7,7 @@
 
 #include "show/doc.h"
 
-#define NAME_COLUMNS 18
+#define NAME_COLUMNS  18
 #define STATE_COLUMNS 9
 
 static void check_lines(const struct show *s, const json_t *check)

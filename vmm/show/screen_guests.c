@@ -13,17 +13,17 @@
 void screen_ps(const struct show *s, const json_t *doc)
 {
 	static const struct table_column columns[] = {
-		{ "NAME", false, 12, 0 },     { "PID", true, 0, 2 },
-		{ "STATE", false, 0, 0 },     { "MACHINE", false, 0, 3 },
-		{ "VCPUS", true, 0, 3 },      { "PROMOTED", true, 0, 0 },
-		{ "THROUGHPUT", true, 0, 0 }, { "UP", true, 0, 1 },
+		{"NAME", false, 12, 0},	    {"PID", true, 0, 2},   {"STATE", false, 0, 0},
+		{"MACHINE", false, 0, 3},   {"VCPUS", true, 0, 3}, {"PROMOTED", true, 0, 0},
+		{"THROUGHPUT", true, 0, 0}, {"UP", true, 0, 1},
 	};
 	struct table *t;
 	bool stale = false;
 	size_t i;
 
 	if (!doc_length(doc, "guests")) {
-		lines_text(s, 0, STYLE_PLAIN, "No guest is running. Start one with: hotrail run IMAGE --detach");
+		lines_text(s, 0, STYLE_PLAIN,
+			   "No guest is running. Start one with: hotrail run IMAGE --detach");
 		return;
 	}
 	t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
@@ -48,7 +48,8 @@ void screen_ps(const struct show *s, const json_t *doc)
 	table_print(t, 0);
 	if (stale)
 		lines_text(s, 0, STYLE_DIM,
-			   "A stale guest's monitor is gone, and its memory with it. hotrail stop NAME tidies up.");
+			   "A stale guest's monitor is gone, and its memory with it. hotrail stop "
+			   "NAME tidies up.");
 }
 
 /* Name, where it runs, and what it is doing: the same two lines on status and top. */
@@ -71,8 +72,8 @@ static void workload_item(const struct show *s, const json_t *doc)
 	const json_t *w = doc_get(doc, "workload");
 	bool wrong = doc_amount(w, "wrong_calls") > 0;
 	const json_t *phase = doc_get(doc, "guest.phase");
-	char letter[2] = { json_is_integer(phase) ? (char)('A' + (json_integer_value(phase) & 7)) :
-						    '-', 0 };
+	char letter[2] = {
+		json_is_integer(phase) ? (char)('A' + (json_integer_value(phase) & 7)) : '-', 0};
 
 	lines_item(s, "Workload", wrong ? STYLE_BAD : STYLE_PLAIN,
 		   "%s op/s in phase %s; %s operations in %s batches, wrong calls %s",
@@ -88,8 +89,8 @@ static void engine_items(const struct show *s, const json_t *doc)
 
 	lines_item(s, "Engine", STYLE_PLAIN, "%s, %s, sampler %s",
 		   style_clean(s, doc_string(e, "phase")).s,
-		   doc_true(e, "follow") ? "follows the workload by itself" :
-					   "does nothing unasked",
+		   doc_true(e, "follow") ? "follows the workload by itself"
+					 : "does nothing unasked",
 		   style_clean(s, doc_string(e, "sampler")).s);
 	lines_item(s, "Samples", STYLE_PLAIN, "%s", part_samples(doc_get(e, "samples")).s);
 }
@@ -99,14 +100,16 @@ static void promotion_items(const struct show *s, const json_t *doc)
 	const json_t *p = doc_get(doc, "promotions");
 
 	lines_item(s, "Promotions", doc_amount(p, "quarantined") > 0 ? STYLE_BAD : STYLE_PLAIN,
-		   "%s of %s sites promoted, %s learning, %s quarantined; tracks carry %s of the counted calls, "
+		   "%s of %s sites promoted, %s learning, %s quarantined; tracks carry %s of the "
+		   "counted calls, "
 		   "%s of those at promoted sites stay on the track",
-		   number_count(doc_number(p, "promoted")).s, number_count(doc_number(p, "sites")).s,
+		   number_count(doc_number(p, "promoted")).s,
+		   number_count(doc_number(p, "sites")).s,
 		   number_count(doc_number(p, "learning")).s,
 		   number_count(doc_number(p, "quarantined")).s,
 		   number_percent(doc_number(p, "coverage")).s,
-		   doc_number(p, "fast_share") < 0 ? "-" :
-						     number_percent(doc_number(p, "fast_share")).s);
+		   doc_number(p, "fast_share") < 0 ? "-"
+						   : number_percent(doc_number(p, "fast_share")).s);
 	lines_item(s, "", doc_amount(p, "failed") > 0 ? STYLE_BAD : STYLE_PLAIN, "%s",
 		   part_results(p, doc_get(p, "skipped_by")).s);
 }
@@ -146,9 +149,10 @@ void screen_status(const struct show *s, const json_t *doc)
 
 static void no_sites(const struct show *s)
 {
-	lines_text(s, 0, STYLE_PLAIN,
-		   "No site: this guest's code holds no retpoline call, so there is nothing to gain. "
-		   "No gain is an answer.");
+	lines_text(
+		s, 0, STYLE_PLAIN,
+		"No site: this guest's code holds no retpoline call, so there is nothing to gain. "
+		"No gain is an answer.");
 }
 
 void screen_sites(const struct show *s, const json_t *doc)
@@ -188,7 +192,8 @@ void screen_verify(const struct show *s, const json_t *doc)
 		   number_count(doc_number(doc, "unreadable")).s);
 	if (!agrees && doc_get(doc, "differ"))
 		lines_item(s, "", STYLE_BAD,
-			   "first: site %s. Somebody else wrote there; such sites are quarantined and left alone",
+			   "first: site %s. Somebody else wrote there; such sites are quarantined "
+			   "and left alone",
 			   number_fixed(doc_number(doc, "first_bad"), 0).s);
 	lines_item(s, "Results", wrong > 0 ? STYLE_BAD : STYLE_GOOD, "wrong calls %s%s",
 		   number_count(doc_number(doc, "wrong_calls")).s,

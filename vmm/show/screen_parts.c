@@ -30,7 +30,8 @@ struct text part_results(const json_t *doc, const json_t *by)
 	snprintf(t.s, sizeof(t.s), "applied %.40s, skipped %.40s",
 		 number_count(doc_number(doc, "applied")).s,
 		 number_count(doc_number(doc, "skipped")).s);
-	json_object_foreach((json_t *)by, reason, count) {
+	json_object_foreach((json_t *)by, reason, count)
+	{
 		used = strlen(t.s);
 		if (json_number_value(count) <= 0 || used + strlen(reason) + 60 > sizeof(t.s))
 			continue;
@@ -50,10 +51,10 @@ enum style part_state_style(const char *state)
 		const char *state;
 		enum style style;
 	} known[] = {
-		{ "promoted", STYLE_GOOD },  { "learning", STYLE_WARN }, { "quarantined", STYLE_BAD },
-		{ "applied", STYLE_GOOD },   { "failed", STYLE_BAD },	 { "skipped", STYLE_WARN },
-		{ "running", STYLE_GOOD },   { "stale", STYLE_WARN },	 { "ok", STYLE_GOOD },
-		{ "limited", STYLE_WARN },   { "no", STYLE_BAD },
+		{"promoted", STYLE_GOOD}, {"learning", STYLE_WARN}, {"quarantined", STYLE_BAD},
+		{"applied", STYLE_GOOD},  {"failed", STYLE_BAD},    {"skipped", STYLE_WARN},
+		{"running", STYLE_GOOD},  {"stale", STYLE_WARN},    {"ok", STYLE_GOOD},
+		{"limited", STYLE_WARN},  {"no", STYLE_BAD},
 	};
 	unsigned i;
 
@@ -63,20 +64,26 @@ enum style part_state_style(const char *state)
 	return STYLE_PLAIN;
 }
 
-enum { COL_INDEX, COL_SITE, COL_TYPE, COL_STATE, COL_CALLS, COL_SHARE, COL_SAMPLES, COL_MISS,
-       COL_TARGET, COL_TAKES, COLS };
+enum {
+	COL_INDEX,
+	COL_SITE,
+	COL_TYPE,
+	COL_STATE,
+	COL_CALLS,
+	COL_SHARE,
+	COL_SAMPLES,
+	COL_MISS,
+	COL_TARGET,
+	COL_TAKES,
+	COLS
+};
 
 static const struct table_column site_columns[COLS] = {
-	[COL_INDEX] = { "#", true, 0, 2 },
-	[COL_SITE] = { "SITE", false, 18, 0 },
-	[COL_TYPE] = { "TYPE", false, 0, 4 },
-	[COL_STATE] = { "STATE", false, 0, 0 },
-	[COL_CALLS] = { "CALLS", true, 0, 3 },
-	[COL_SHARE] = { "SHARE", true, 0, 0 },
-	[COL_SAMPLES] = { "SAMPLES", true, 0, 6 },
-	[COL_MISS] = { "MISSES", true, 0, 5 },
-	[COL_TARGET] = { "TARGET", false, 18, 1 },
-	[COL_TAKES] = { "TAKES", true, 0, 1 },
+	[COL_INDEX] = {"#", true, 0, 2},	 [COL_SITE] = {"SITE", false, 18, 0},
+	[COL_TYPE] = {"TYPE", false, 0, 4},	 [COL_STATE] = {"STATE", false, 0, 0},
+	[COL_CALLS] = {"CALLS", true, 0, 3},	 [COL_SHARE] = {"SHARE", true, 0, 0},
+	[COL_SAMPLES] = {"SAMPLES", true, 0, 6}, [COL_MISS] = {"MISSES", true, 0, 5},
+	[COL_TARGET] = {"TARGET", false, 18, 1}, [COL_TAKES] = {"TAKES", true, 0, 1},
 };
 
 static void edge_cells(struct table *t, const json_t *edge)

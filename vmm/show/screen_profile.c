@@ -11,7 +11,7 @@
 
 static struct text when(double seconds)
 {
-	struct text t = { "-" };
+	struct text t = {"-"};
 	struct tm tm;
 	time_t at;
 
@@ -48,8 +48,8 @@ static void top_rows(struct table *t, const json_t *site)
 void screen_profile(const struct show *s, const json_t *doc)
 {
 	static const struct table_column columns[] = {
-		{ "SITE", false, 0, 0 },   { "CALLS", true, 0, 0 }, { "SHARE", true, 0, 0 },
-		{ "TARGET", false, 0, 0 }, { "TAKES", true, 0, 0 },
+		{"SITE", false, 0, 0},	 {"CALLS", true, 0, 0}, {"SHARE", true, 0, 0},
+		{"TARGET", false, 0, 0}, {"TAKES", true, 0, 0},
 	};
 	struct table *t;
 	size_t i;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One function a screen: a document in, lines out. None of them fails: what a document does not say is "-". */
+/* One function a screen: a document in, lines out. None of them fails: what a document does not say
+ * is "-". */
 #ifndef HOTRAIL_SHOW_SCREENS_H
 #define HOTRAIL_SHOW_SCREENS_H
 
@@ -19,7 +20,8 @@ void screen_bench_yard(const struct show *s, const json_t *doc);
 
 /* Pieces that several screens share. */
 
-/* Sites as a table; `edges` says how many targets of a site are shown. Prints nothing for no sites. */
+/* Sites as a table; `edges` says how many targets of a site are shown. Prints nothing for no sites.
+ */
 void part_sites(const struct show *s, const json_t *doc, unsigned edges);
 /* "taken 12.3 k = attributed 10.1 k + elsewhere 2.2 k, lost 12" (law 8). */
 struct text part_samples(const json_t *samples);

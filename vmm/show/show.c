@@ -12,16 +12,20 @@ static const struct {
 	const char *kind;
 	void (*print)(const struct show *s, const json_t *doc);
 } screens[] = {
-	{ "ps", screen_ps },	     { "status", screen_status },
-	{ "sites", screen_sites },   { "top", screen_top },
-	{ "change", screen_change }, { "verify", screen_verify },
-	{ "doctor", screen_doctor }, { "profile", screen_profile },
-	{ "bench-micro", screen_bench_micro },
-	{ "bench-yard", screen_bench_yard },
+	{"ps", screen_ps},
+	{"status", screen_status},
+	{"sites", screen_sites},
+	{"top", screen_top},
+	{"change", screen_change},
+	{"verify", screen_verify},
+	{"doctor", screen_doctor},
+	{"profile", screen_profile},
+	{"bench-micro", screen_bench_micro},
+	{"bench-yard", screen_bench_yard},
 };
 
-/* Twelve digits keep every microsecond of a day, and 0.1 stays 0.1. ASCII only: a C1 control character in a
- * guest's name must not reach a terminal raw. */
+/* Twelve digits keep every microsecond of a day, and 0.1 stays 0.1. ASCII only: a C1 control
+ * character in a guest's name must not reach a terminal raw. */
 #define JSON_LOOK (JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12))
 
 static int print(const struct show *s, const char *kind, const json_t *doc, size_t look)

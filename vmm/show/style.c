@@ -30,7 +30,7 @@ static unsigned width_of(int fd)
 /* The same order as setlocale(3) takes the variables in. */
 static bool locale_is_utf8(void)
 {
-	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
 	const char *v, *dot;
 	unsigned i;
 
@@ -56,8 +56,8 @@ void show_init(struct show *s, FILE *out, bool json)
 
 const char *style_on(const struct show *s, enum style style)
 {
-	static const char *const sgr[] = { "",	       "\033[1m",  "\033[2m",
-					   "\033[32m", "\033[33m", "\033[31m" };
+	static const char *const sgr[] = {"",	      "\033[1m",  "\033[2m",
+					  "\033[32m", "\033[33m", "\033[31m"};
 
 	return s->color ? sgr[style] : "";
 }

@@ -16,7 +16,8 @@ const char *style_off(const struct show *s);
 struct text style_clean(const struct show *s, const char *raw);
 
 #define LINES_LABEL 12 /* columns the label of lines_item() takes */
-/* "Label       text ...", broken at the width, continued under the text. The text is cleaned as a whole. */
+/* "Label       text ...", broken at the width, continued under the text. The text is cleaned as a
+ * whole. */
 void lines_item(const struct show *s, const char *label, enum style style, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* A paragraph, `indent` columns in. */

@@ -17,7 +17,7 @@ struct table {
 	unsigned columns, rows, capacity, at;
 	struct table_column column[TABLE_COLUMNS];
 	unsigned width[TABLE_COLUMNS]; /* 0 after layout = left out */
-	struct cell *cells; /* rows x columns */
+	struct cell *cells;	       /* rows x columns */
 };
 
 struct table *table_create(const struct show *s, const struct table_column *columns, unsigned n)

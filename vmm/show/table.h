@@ -14,13 +14,14 @@
 
 struct table_column {
 	const char *head;
-	bool right; /* numbers */
+	bool right;    /* numbers */
 	unsigned flex; /* 0 = never shortened, else the narrowest width that still says something */
 	unsigned drop; /* 0 = never left out; higher goes first */
 };
 
 struct table;
-/* NULL on no memory; every function below takes NULL and does nothing, so that callers need no checks. */
+/* NULL on no memory; every function below takes NULL and does nothing, so that callers need no
+ * checks. */
 struct table *table_create(const struct show *s, const struct table_column *columns, unsigned n);
 void table_row(struct table *t);
 /* Next cell of the row; cells not given are empty, cells too many are ignored. */
