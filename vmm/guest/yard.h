@@ -29,8 +29,10 @@ struct yard_check { uint64_t batches, wrong; char text[160]; };
  * that differ plus wrong calls the guest saw itself. 0 or -EAGAIN. */
 int yard_check(struct yard *y, struct yard_check *out);
 
-/* One micro run on vCPU 0: ns by CLOCK_MONOTONIC around it and guest TSC ticks. Blocks; -ETIMEDOUT. */
-struct yard_micro_result { uint64_t tsc, iterations; bool correct; };
+/* One micro run on vCPU 0: ns by CLOCK_MONOTONIC around it (with the polling, so good for long runs) and guest TSC
+ * ticks. `correct`: the targets' results add up. The command in effect before comes back afterwards. Blocks;
+ * -ETIMEDOUT, -ESHUTDOWN when the guest ended, -EINVAL. */
+struct yard_micro_result { uint64_t tsc, iterations, ns; bool correct; };
 int yard_micro(struct yard *y, enum yard_micro kind, unsigned target, uint64_t iterations,
 	       unsigned timeout_ms, struct yard_micro_result *out, struct error *err);
 
@@ -38,6 +40,8 @@ int yard_micro(struct yard *y, enum yard_micro kind, unsigned target, uint64_t i
 int yard_guest_create(const struct image *img, struct target *t, struct guest **out,
 		      struct error *err);
 void yard_guest_destroy(struct guest *g);
+/* How many sites hold other bytes in the guest's memory than in its file? Before anything is patched: 0. -EFAULT. */
+int yard_guest_compare(struct guest *g, size_t *differ, struct error *err);
 
 /* Digest of one batch, computed on the host without the guest (vm-images/yard/reference.c). Pure, thread-safe. */
 uint64_t yard_reference(uint64_t seed, unsigned slot, unsigned phase);
