@@ -102,8 +102,11 @@ void kvm_vcpu_close(struct backend_vcpu *v)
 #define EACH_GPR(X)                                                                                \
 	X(RAX, rax)                                                                                \
 	X(RCX, rcx)                                                                                \
-	X(RDX, rdx) X(RBX, rbx) X(RSP, rsp) X(RBP, rbp) X(RSI, rsi) X(RDI, rdi) X(R8, r8)          \
-		X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)
+	X(RDX, rdx)                                                                                \
+	X(RBX, rbx)                                                                                \
+	X(RSP, rsp)                                                                                \
+	X(RBP, rbp) X(RSI, rsi) X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11)            \
+		X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15)
 
 int kvm_vcpu_get_regs(struct backend_vcpu *v, struct machine_regs *regs)
 {
@@ -156,6 +159,8 @@ static enum vcpu_exit backend_run(struct backend_vcpu *v, struct vcpu_exit_info 
 	if (ioctl(v->fd, KVM_RUN, 0))
 		return errno == EINTR ? VCPU_EXIT_INTERRUPTED : run_failed(exit, "KVM_RUN", errno);
 	ret = kvm_exit_decode(v->run, v->vm->run_size, exit);
+	if (ret == VCPU_EXIT_END && v->vm->catch_faults)
+		kvm_fault_explain(v, exit);
 	v->io_pending = ret == VCPU_EXIT_PORT;
 	return ret;
 }
@@ -259,7 +264,18 @@ static void backend_destroy(void *state)
 static int backend_vcpu_create(void *state, unsigned index, struct backend_vcpu **out,
 			       struct error *err)
 {
-	return kvm_vcpu_open(state, index, out, err);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct kvm_vm *vm = state;
+
+	/* Not in create(): the page tables may be rebuilt once the level is known. */
+	pthread_mutex_lock(&lock);
+	if (!vm->catch_decided) {
+		vm->catch_decided = true;
+		vm->catch_faults = kvm_fault_works(vm->cpl) &&
+				   kvm_fault_install(vm->ram, vm->ram_bytes, vm->root);
+	}
+	pthread_mutex_unlock(&lock);
+	return kvm_vcpu_open(vm, index, out, err);
 }
 
 static int backend_step(struct backend_vcpu *v, struct machine_regs *regs, struct error *err)

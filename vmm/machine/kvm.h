@@ -7,8 +7,11 @@
 #define HOTRAIL_MACHINE_KVM_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "machine/backend.h"
 
@@ -19,7 +22,10 @@ struct kvm_vm {
 	size_t run_size; /* bytes of one kvm_run mapping */
 	int cpl;
 	gpa_t root; /* CR3 */
-	bool debug; /* KVM_CAP_SET_GUEST_DEBUG */
+	uint8_t *ram;
+	uint64_t ram_bytes;
+	bool catch_decided, catch_faults; /* was it tried; is it in place */
+	bool debug;			  /* KVM_CAP_SET_GUEST_DEBUG */
 	struct kvm_cpuid2 *cpuid;
 };
 
@@ -66,8 +72,44 @@ int kvm_cpu_setup(struct backend_vcpu *v, struct error *err);
 enum vcpu_exit kvm_exit_decode(const struct kvm_run *run, size_t run_size,
 			       struct vcpu_exit_info *exit);
 
-/* kvm_cpl.c. Measured once a process on a scratch VM. */
+/*
+ * kvm_fault.c. Without handlers an exception of the guest is a triple fault, after which AMD CPUs
+ * have forgotten all registers. The catcher is an interrupt table whose handlers halt, in
+ * the RAM below PAGING_FIRST, mapped for level 0 at a place no guest uses.
+ */
+struct kvm_fault_frame {
+	unsigned vector;
+	uint64_t error_code, rip, rflags, rsp;
+};
+#define KVM_FAULT_BYTES 0x10000 /* what it takes of the start of RAM */
+/* Writes tables and handlers; false when the guest uses that place itself. */
+bool kvm_fault_install(uint8_t *ram, uint64_t ram_bytes, gpa_t root);
+void kvm_fault_sregs(struct kvm_sregs *s, unsigned index);
+/* Pure: is this halted vCPU in one of our handlers, and then what happened? */
+bool kvm_fault_frame(const uint8_t *ram, unsigned index, uint64_t rip, uint64_t rsp,
+		     struct kvm_fault_frame *f);
+/* After a hlt exit: true when it was a caught fault; then *exit tells it and the registers are
+ * those of the faulting instruction. */
+bool kvm_fault_explain(struct backend_vcpu *v, struct vcpu_exit_info *exit);
+
+/* kvm_scratch.c. Runs `code` at KVM_SCRATCH_CODE with RCX = -1 on the calling thread's vCPU. */
+#define KVM_SCRATCH_CODE 0x18000
+struct kvm_scratch {
+	bool catch_faults; /* set before open */
+	void *ram;
+	struct kvm_vm vm;
+	struct backend_vcpu *v;
+	timer_t timer;
+	sigset_t old_mask;
+	bool have_timer;
+};
+int kvm_scratch_open(struct kvm_scratch *s, int cpl, const uint8_t *code, size_t len,
+		     struct error *err);
+void kvm_scratch_close(struct kvm_scratch *s);
+
+/* kvm_cpl.c. Measured or tried once a process on a scratch machine. */
 int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err);
 bool kvm_step_works(int cpl);
+bool kvm_fault_works(int cpl);
 
 #endif

@@ -1,124 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which privilege level runs guests natively, and does single-stepping work there?
+ * Which privilege level runs guests natively, and do single steps
+ * and the fault catcher work there?
  * A KVM without hardware virtualisation (kvm_pvm) runs level 3 natively and emulates
  * level 0 some thousand times slower; its single steps land in the guest. Nothing of
- * that can be asked for, so both are tried on a scratch machine, once a process.
+ * that can be asked for, so all is tried on a scratch machine, once a process.
  */
 #include "machine/kvm.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "util/clock.h"
 
-#define SCRATCH_BYTES 0x10000
-#define SCRATCH_ROOT  0x1000 /* PML4, then PDPT and PD in the next pages */
-#define SCRATCH_CODE  0x8000
-#define TABLE_ENTRY   0x7  /* present, writable, user: Intel SDM vol. 3A 4.5.4 */
-#define ENTRY_2M      0x87 /* the same, page size bit */
-
 #define WINDOW_NS 3000000ull /* one measurement */
 #define ROUNDS	  3	     /* best of, so that one preempted window does not decide */
-#define TICK_NS                                                                                    \
-	1000000 /* the timer that ends KVM_RUN; repeats, since one tick can come too early */
-#define EMULATED_RATIO                                                                             \
-	16 /* emulation was measured 5 000 times slower, nesting less than 2 times                 \
-	    */
-#define STEP_TRIAL_NS 500000000ull
-
-struct scratch {
-	void *ram;
-	struct kvm_vm vm;
-	struct backend_vcpu *v;
-	timer_t timer;
-	sigset_t old_mask;
-	bool have_timer;
-};
+/* Emulation was measured 5 000 times slower, nesting less than 2 times. */
+#define EMULATED_RATIO 16
+#define TRIAL_NS       500000000ull
 
 /* _: dec %rcx ; jnz _ ; then spin */
 static const uint8_t loop_code[] = {0x48, 0xff, 0xc9, 0x75, 0xfb, 0xeb, 0xfe};
 /* nop ; nop ; spin */
 static const uint8_t step_code[] = {0x90, 0x90, 0xeb, 0xfe};
-
-static int start_timer(struct scratch *s, struct error *err)
-{
-	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kvm_kick_signal()};
-	struct itimerspec tick = {{0, TICK_NS}, {0, TICK_NS}};
-
-	ev._sigev_un._tid = (pid_t)syscall(SYS_gettid); /* glibc 2.36 has no name for it */
-	if (timer_create(CLOCK_MONOTONIC, &ev, &s->timer))
-		return error_errno(err, "cannot create the timer of the level trial");
-	s->have_timer = true;
-	if (timer_settime(s->timer, 0, &tick, NULL))
-		return error_errno(err, "cannot start the timer of the level trial");
-	return 0;
-}
-
-static void scratch_close(struct scratch *s)
-{
-	if (s->have_timer)
-		timer_delete(s->timer);
-	kvm_vcpu_close(s->v);
-	kvm_vm_destroy(&s->vm);
-	munmap(s->ram, SCRATCH_BYTES);
-	pthread_sigmask(SIG_SETMASK, &s->old_mask, NULL);
-}
-
-static int scratch_open(struct scratch *s, int cpl, const uint8_t *code, size_t len,
-			struct error *err)
-{
-	struct machine_regs regs = {.rip = SCRATCH_CODE};
-	uint64_t *tables;
-	int ret;
-
-	*s = (struct scratch){.vm = {.kvm_fd = -1, .fd = -1}};
-	s->ram = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		      0);
-	if (s->ram == MAP_FAILED)
-		return error_errno(err, "no memory for a scratch machine");
-	pthread_sigmask(SIG_BLOCK, NULL,
-			&s->old_mask); /* only asks; the vCPU unblocks its signal */
-	tables = (uint64_t *)((uint8_t *)s->ram + SCRATCH_ROOT);
-	tables[0] = (SCRATCH_ROOT + 0x1000) | TABLE_ENTRY;
-	tables[512] = (SCRATCH_ROOT + 0x2000) | TABLE_ENTRY;
-	tables[1024] = ENTRY_2M;
-	memcpy((uint8_t *)s->ram + SCRATCH_CODE, code, len);
-
-	ret = kvm_vm_create(&s->vm, s->ram, SCRATCH_BYTES, err);
-	if (ret)
-		goto out_scratch;
-	s->vm.cpl = cpl;
-	s->vm.root = SCRATCH_ROOT;
-	ret = kvm_vcpu_open(&s->vm, 0, &s->v, err);
-	if (ret)
-		goto out_scratch;
-	regs.gpr[HOTRAIL_RCX] = ~0ull;
-	ret = kvm_vcpu_set_regs(s->v, &regs);
-	if (ret) {
-		ret = error_set(err, HOTRAIL_EXIT_FAILED, ret, "KVM_SET_REGS failed: %s",
-				strerror(-ret));
-		goto out_scratch;
-	}
-	ret = start_timer(s, err);
-	if (ret)
-		goto out_scratch;
-	return 0;
-
-out_scratch:
-	scratch_close(s);
-	return ret;
-}
+/* nop ; ud2 */
+static const uint8_t fault_code[] = {0x90, 0x0f, 0x0b};
 
 /* Loop rounds a millisecond in one window, 0 when the guest ended instead. */
-static uint64_t measure_window(struct scratch *s)
+static uint64_t measure_window(struct kvm_scratch *s)
 {
 	struct machine_regs before, after;
 	struct vcpu_exit_info exit;
@@ -139,9 +48,9 @@ static uint64_t measure_window(struct scratch *s)
 
 static int measure_level(int cpl, uint64_t *best, struct error *err)
 {
-	struct scratch s;
+	struct kvm_scratch s = {.catch_faults = false};
 	unsigned i;
-	int ret = scratch_open(&s, cpl, loop_code, sizeof(loop_code), err);
+	int ret = kvm_scratch_open(&s, cpl, loop_code, sizeof(loop_code), err);
 
 	*best = 0;
 	if (ret)
@@ -152,7 +61,7 @@ static int measure_level(int cpl, uint64_t *best, struct error *err)
 		if (rate > *best)
 			*best = rate;
 	}
-	scratch_close(&s);
+	kvm_scratch_close(&s);
 	return 0;
 }
 
@@ -193,37 +102,70 @@ int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err)
 
 static bool step_trial(int cpl)
 {
-	struct scratch s;
+	struct kvm_scratch s = {.catch_faults = false};
 	struct machine_regs regs;
-	uint64_t deadline = clock_ns() + STEP_TRIAL_NS;
+	uint64_t deadline = clock_ns() + TRIAL_NS;
 	unsigned done = 0;
 	int ret;
 
-	if (scratch_open(&s, cpl, step_code, sizeof(step_code), NULL))
+	if (kvm_scratch_open(&s, cpl, step_code, sizeof(step_code), NULL))
 		return false;
 	while (done < 2 && clock_ns() < deadline) {
 		ret = kvm_vcpu_step(s.v, &regs, NULL);
 		if (ret == -EAGAIN)
 			continue;
-		if (ret || regs.rip != SCRATCH_CODE + done + 1)
+		if (ret || regs.rip != KVM_SCRATCH_CODE + done + 1)
 			break;
 		done++;
 	}
-	scratch_close(&s);
+	kvm_scratch_close(&s);
 	return done == 2;
 }
 
-bool kvm_step_works(int cpl)
+static bool fault_trial(int cpl)
+{
+	struct kvm_scratch s = {.catch_faults = true};
+	struct machine_regs regs;
+	struct vcpu_exit_info exit = {0};
+	uint64_t deadline = clock_ns() + TRIAL_NS;
+	enum vcpu_exit got = VCPU_EXIT_INTERRUPTED;
+	bool caught;
+
+	if (kvm_scratch_open(&s, cpl, fault_code, sizeof(fault_code), NULL))
+		return false;
+	while (got == VCPU_EXIT_INTERRUPTED && clock_ns() < deadline)
+		got = backend_kvm.run(s.v, &exit);
+	caught = got == VCPU_EXIT_END && exit.end == MACHINE_END_FAULT &&
+		 !kvm_vcpu_get_regs(s.v, &regs) && regs.rip == KVM_SCRATCH_CODE + 1;
+	kvm_scratch_close(&s);
+	return caught;
+}
+
+/* Tried once for each level; 0 not tried, 1 works, -1 does not. */
+static bool tried(int known[2], int cpl, bool (*trial)(int cpl))
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static int known[2]; /* by level 0 and 3; 0 not tried, 1 works, -1 does not */
 	int *k = &known[cpl == 3];
 	bool works;
 
 	pthread_mutex_lock(&lock);
 	if (!*k)
-		*k = step_trial(cpl) ? 1 : -1;
+		*k = trial(cpl) ? 1 : -1;
 	works = *k > 0;
 	pthread_mutex_unlock(&lock);
 	return works;
+}
+
+bool kvm_step_works(int cpl)
+{
+	static int known[2];
+
+	return tried(known, cpl, step_trial);
+}
+
+bool kvm_fault_works(int cpl)
+{
+	static int known[2];
+
+	return tried(known, cpl, fault_trial);
 }

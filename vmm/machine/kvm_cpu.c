@@ -125,13 +125,14 @@ static void set_segments(struct kvm_sregs *s, int cpl)
 	s->cs.l = 1; /* 64-bit code; then D must be 0 */
 	s->ss = s->ds = s->es = s->fs = s->gs = data;
 	s->tr = (struct kvm_segment){
-		.limit = 0x67, /* a TSS without I/O bitmap; never read, no level switch happens */
+		.limit = 0x67, /* a TSS without I/O bitmap; only the fault catcher has one in memory
+				*/
 		.selector = SELECTOR_TR,
 		.type = TYPE_TSS64_BUSY,
 		.present = 1,
 	};
 	s->ldt = (struct kvm_segment){.unusable = 1};
-	/* No IDT: an exception becomes a shutdown exit, which ends the run with a report. */
+	/* No IDT: an exception becomes a shutdown exit, unless the fault catcher sets one. */
 	memset(&s->idt, 0, sizeof(s->idt));
 	memset(&s->gdt, 0, sizeof(s->gdt));
 }
@@ -152,7 +153,9 @@ int kvm_cpu_setup(struct backend_vcpu *v, struct error *err)
 	s.cr2 = 0;
 	s.cr3 = v->vm->root;
 	s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-	s.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+	s.efer = EFER_LME | EFER_LMA | EFER_NXE | (v->vm->catch_faults ? 0 : EFER_SCE);
+	if (v->vm->catch_faults)
+		kvm_fault_sregs(&s, v->index);
 	if (ioctl(v->fd, KVM_SET_SREGS, &s))
 		return error_errno(err, "vCPU %u: KVM refuses 64-bit mode at level %d", v->index,
 				   v->vm->cpl);

@@ -140,7 +140,7 @@ int kvm_vm_create(struct kvm_vm *vm, void *ram, uint64_t bytes, struct error *er
 {
 	int ret, size;
 
-	*vm = (struct kvm_vm){.kvm_fd = -1, .fd = -1};
+	*vm = (struct kvm_vm){.kvm_fd = -1, .fd = -1, .ram = ram, .ram_bytes = bytes};
 	ret = kvm_install_kick_handler(err);
 	if (ret)
 		return ret;
