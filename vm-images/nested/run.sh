@@ -18,9 +18,9 @@ path lands below the working directory in there, an absolute path where it is he
   --each S          limit for one command (default: that of the run)
   --memory MIB      memory of the emulated machine (default 1024)
   --file PATH[:DEST]  copy one more file or folder (repeatable)
-  --list FILE       one shell command per line, its first word is the program; empty lines and
-                    lines that start with # are skipped. After each command a line
-                    "RIG STATUS COMMAND" is printed.
+  --list FILE       one shell command per line, its first word (after "env" and VAR=value) is
+                    the program; empty lines and lines that start with # are skipped. After
+                    each command a line "RIG STATUS COMMAND" is printed.
   --console FILE    keep the kernel console there
 
 Exit status: of PROGRAM; with --list 0 when every command ended with 0 or 77 (skipped), else 1.
@@ -155,11 +155,14 @@ quote()
 
 if [ -n "$list" ]; then
 	grep -v -e '^[[:space:]]*$' -e '^#' "$list" >"$root/rig/list" || die "$list has no command"
-	while read -r program _; do
-		# Words of the shell in there (echo, cd, VAR=value) need no copy.
-		case $program in
-		*/*) [[ $program == *=* ]] || copy_in "$program" "$(inside "$program")" ;;
-		esac
+	while read -r -a words; do
+		for program in "${words[@]}"; do
+			case $program in
+			env | *=*) continue ;; # "env VAR=value PROGRAM" and "VAR=value PROGRAM"
+			*/*) copy_in "$program" "$(inside "$program")" ;;
+			esac
+			break
+		done
 	done <"$root/rig/list"
 else
 	case $1 in

@@ -48,6 +48,7 @@ struct backend_ops {
 	int (*step)(struct backend_vcpu *v, struct machine_regs *regs, struct error *err);
 	pid_t (*event_tid)(struct backend_vcpu *v); /* see machine_vcpu_tid() */
 	void (*paused)(struct backend_vcpu *v); /* tell the guest clock; may be NULL */
+	int (*kick_signal)(void); /* see machine_kick_signal(); NULL = none would do */
 };
 
 extern const struct backend_ops backend_kvm;

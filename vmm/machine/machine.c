@@ -614,3 +614,8 @@ pid_t machine_vcpu_tid(const struct machine *m, unsigned vcpu)
 {
 	return vcpu < m->config.vcpus ? m->ops->event_tid(m->vcpu[vcpu].bv) : -1;
 }
+
+int machine_kick_signal(const struct machine *m)
+{
+	return m->ops->kick_signal ? m->ops->kick_signal() : 0;
+}
