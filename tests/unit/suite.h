@@ -19,7 +19,8 @@ struct suite_test {
 	void (*fn)(void);
 };
 
-#define SUITE_SKIP(...) (printf("SKIP: " __VA_ARGS__), printf("\n"), fflush(stdout), exit(SUITE_SKIPPED))
+#define SUITE_SKIP(...)                                                                            \
+	(printf("SKIP: " __VA_ARGS__), printf("\n"), fflush(stdout), exit(SUITE_SKIPPED))
 
 static inline int suite_run(const char *name, const struct suite_test *tests, size_t n,
 			    unsigned limit_s)
@@ -45,10 +46,10 @@ static inline int suite_run(const char *name, const struct suite_test *tests, si
 	return failed;
 }
 
-#define SUITE_MAIN(name, tests, limit_s)                                                      \
-	int main(void)                                                                        \
-	{                                                                                     \
-		return suite_run(name, tests, sizeof(tests) / sizeof((tests)[0]), limit_s);   \
+#define SUITE_MAIN(name, tests, limit_s)                                                           \
+	int main(void)                                                                             \
+	{                                                                                          \
+		return suite_run(name, tests, sizeof(tests) / sizeof((tests)[0]), limit_s);        \
 	}
 
 #endif
