@@ -20,7 +20,8 @@ struct target_ops {
 	int (*get_regs)(struct target *t, unsigned vcpu, struct machine_regs *regs);
 	/* 0 or -EFAULT; whole range or nothing. Running or paused. */
 	int (*read)(struct target *t, gva_t gva, void *buf, size_t len);
-	/* Ignores guest page permissions (it is the host's write). Paused only, except for counters. */
+	/* Ignores guest page permissions (it is the host's write). Paused only, except for counters
+	 * and for arena bytes that nothing in the guest leads to yet. */
 	int (*write)(struct target *t, gva_t gva, const void *buf, size_t len);
 	int (*translate)(struct target *t, gva_t gva, gpa_t *gpa);
 	void (*set_sample_hook)(struct target *t, machine_sample_fn fn, void *ctx); /* may be NULL */

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A patcher's life, and what can be read from it. */
+#include "patch/patcher.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
+			uint8_t buf[TRACK_MAX_BYTES])
+{
+	const struct site *s = &p->guest->sites.sites[site];
+	struct track_spec spec = {.reg = s->reg,
+				  .thunk = s->thunk,
+				  .ntargets = t->ntargets,
+				  .miss = p->slots[site].miss};
+
+	if (!t->ntargets)
+		return track_encode_learn(s->reg, s->thunk, p->slots[site].table, t->at, buf,
+					  TRACK_MAX_BYTES);
+	memcpy(spec.targets, t->targets, sizeof(spec.targets));
+	return track_encode(&spec, t->at, buf, TRACK_MAX_BYTES);
+}
+
+uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t)
+{
+	struct patch_track *more;
+	size_t cap;
+
+	if (p->tracks_count == p->tracks_cap) {
+		cap = p->tracks_cap ? p->tracks_cap * 2 : 64;
+		more = reallocarray(p->tracks, cap, sizeof(*more));
+		if (!more)
+			return 0;
+		p->tracks = more;
+		p->tracks_cap = cap;
+	}
+	p->tracks[p->tracks_count] = *t;
+	p->tracks[p->tracks_count].next = p->slots[site].tracks;
+	p->slots[site].tracks = (uint32_t)++p->tracks_count;
+	return p->slots[site].tracks;
+}
+
+void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state)
+{
+	p->counts[p->slots[site].now.state]--;
+	p->counts[state]++;
+	p->slots[site].now.state = state;
+}
+
+static void identify(const struct guest *g, struct journal_identity *id)
+{
+	*id = (struct journal_identity){.text_start = g->text_start, .text_end = g->text_end};
+	id->build_id_len =
+		g->build_id_len < sizeof(id->build_id) ? g->build_id_len : sizeof(id->build_id);
+	memcpy(id->build_id, g->build_id, id->build_id_len);
+}
+
+static bool same_guest(const struct journal_identity *a, const struct journal_identity *b)
+{
+	return a->build_id_len == b->build_id_len && a->text_start == b->text_start &&
+	       a->text_end == b->text_end && !memcmp(a->build_id, b->build_id, a->build_id_len);
+}
+
+static int open_journal(struct patcher *p, const char *path, struct error *err)
+{
+	struct journal_identity id;
+	struct journal_log log;
+	bool fresh = true;
+	int rc = journal_open(path, &p->journal, &log, err);
+
+	if (rc)
+		return rc;
+	identify(p->guest, &id);
+	if (log.records && same_guest(&id, &log.identity))
+		rc = patcher_adopt(p, &log, &fresh, err);
+	else if (log.records && !log.closed)
+		rc = error_set(err, HOTRAIL_EXIT_REFUSED, -ESTALE,
+			       "the journal %s belongs to another kernel build, and its monitor "
+			       "did not end in order; remove it once that guest is gone",
+			       path);
+	journal_log_free(&log);
+	if (!rc && fresh)
+		rc = journal_start(p->journal, &id, err);
+	if (rc) {
+		journal_drop(p->journal);
+		p->journal = NULL;
+	}
+	return rc;
+}
+
+int patcher_create(struct guest *guest, const char *journal_path, struct patcher **out,
+		   struct error *err)
+{
+	struct patcher *p = calloc(1, sizeof(*p));
+	size_t i;
+	int rc;
+
+	*out = NULL;
+	if (!p || guest->sites.count >= UINT32_MAX) {
+		rc = error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a patcher");
+		goto out_destroy;
+	}
+	p->guest = guest;
+	p->slots = calloc(guest->sites.count + 1, sizeof(*p->slots));
+	if (!p->slots) {
+		rc = error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
+			       guest->sites.count);
+		goto out_destroy;
+	}
+	for (i = 0; i < guest->sites.count; i++)
+		memcpy(p->slots[i].bytes, guest->sites.sites[i].bytes, SITE_MAX_LEN);
+	p->counts[PATCH_ORIGINAL] = (unsigned)guest->sites.count;
+	rc = arena_init(&p->arena, &guest->arena, guest->text_start, guest->text_end, err);
+	if (!rc && journal_path)
+		rc = open_journal(p, journal_path, err);
+	if (rc)
+		goto out_destroy;
+	*out = p;
+	return 0;
+
+out_destroy:
+	patcher_destroy(p);
+	return rc;
+}
+
+void patcher_destroy(struct patcher *p)
+{
+	if (!p)
+		return;
+	journal_close(p->journal);
+	free(p->tracks);
+	free(p->slots);
+	free(p);
+}
+
+const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site)
+{
+	return site < p->guest->sites.count ? &p->slots[site].now : NULL;
+}
+
+unsigned patch_count(const struct patcher *p, enum patch_state state)
+{
+	return (unsigned)state <= PATCH_QUARANTINED ? p->counts[state] : 0;
+}
+
+int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
+{
+	struct target *t = p->guest->target;
+
+	if (site >= p->guest->sites.count || !p->slots[site].miss)
+		return -EFAULT;
+	return t->ops->read(t, p->slots[site].miss, miss, sizeof(*miss));
+}
+
+int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table)
+{
+	struct target *t = p->guest->target;
+
+	if (site >= p->guest->sites.count || !p->slots[site].table)
+		return -EFAULT;
+	return t->ops->read(t, p->slots[site].table, table, sizeof(*table));
+}
+
+int patch_clear_learn(struct patcher *p, uint32_t site)
+{
+	static const struct track_learn_table empty;
+	struct target *t = p->guest->target;
+
+	if (site >= p->guest->sites.count || !p->slots[site].table)
+		return -EFAULT;
+	return t->ops->write(t, p->slots[site].table, &empty, sizeof(empty));
+}
+
+void patch_arena_usage(const struct patcher *p, uint64_t used[2], uint64_t total[2])
+{
+	used[0] = p->arena.code_used;
+	used[1] = p->arena.data_used;
+	total[0] = p->arena.where.code_size;
+	total[1] = p->arena.where.data_size;
+}
+
+const char *patch_reason_text(enum patch_reason r)
+{
+	static const char *const text[PATCH_REASONS] = {
+		[PATCH_REASON_NONE] = "no reason",
+		[PATCH_REASON_SAME] = "already so",
+		[PATCH_REASON_MISMATCH] = "the bytes in the guest are not the expected ones",
+		[PATCH_REASON_BUSY] = "the guest is changing or executing the instruction",
+		[PATCH_REASON_TARGET] = "a target is not a function in guest text",
+		[PATCH_REASON_ARENA_FULL] = "the arena is full",
+		[PATCH_REASON_RANGE] = "out of reach of a 32-bit displacement",
+		[PATCH_REASON_UNREADABLE] = "guest memory is not mapped there",
+		[PATCH_REASON_READBACK] = "what was written did not read back",
+		[PATCH_REASON_QUARANTINED] = "in quarantine: memory and journal disagreed before",
+		[PATCH_REASON_PAUSE] = "the guest could not be paused long enough",
+	};
+
+	return (unsigned)r < PATCH_REASONS && text[r] ? text[r] : "unknown reason";
+}

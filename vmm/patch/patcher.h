@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a patcher keeps; private to vmm/patch. */
+#ifndef HOTRAIL_PATCH_PATCHER_H
+#define HOTRAIL_PATCH_PATCHER_H
+
+#include "patch/arena.h"
+#include "patch/journal.h"
+#include "patch/patch.h"
+
+/* A block in the code half. Its bytes follow from the site and these fields alone, so they are
+ * not kept; they are written once (law 4), and a block that reads back wrong is never used. */
+struct patch_track {
+	gva_t at, targets[HOTRAIL_MAX_TARGETS];
+	uint32_t next;	       /* older block of the same site: index + 1, 0 = none */
+	uint8_t len, ntargets; /* ntargets 0: a learning track */
+	bool written, bad;
+};
+
+struct patch_slot { /* one a site */
+	struct patch_site now;
+	gva_t miss, table;	     /* 0 = not allocated; kept for the site's life */
+	uint32_t tracks;	     /* newest block: index + 1, 0 = none */
+	uint32_t batch;		     /* last batch that named the site, to find doubles */
+	uint8_t bytes[SITE_MAX_LEN]; /* what should be in text */
+};
+
+struct patcher {
+	struct guest *guest;
+	struct arena arena;
+	struct journal *journal; /* NULL = none kept */
+	struct patch_slot *slots;
+	struct patch_track *tracks;
+	size_t tracks_count, tracks_cap;
+	unsigned counts[PATCH_QUARANTINED + 1];
+	uint32_t batch;
+};
+
+/* Bytes of a track at its address. Length, or negative errno of the encoder. Pure. */
+int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
+			uint8_t buf[TRACK_MAX_BYTES]);
+/* Append a block to a site's list; returns index + 1, or 0 on no memory. */
+uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t);
+/* Change a site's state and the count of states. */
+void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state);
+
+/* Take over what an earlier monitor left (patch/adopt.c). `fresh` = nothing of it is in this guest.
+ */
+int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh, struct error *err);
+
+#endif

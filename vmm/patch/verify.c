@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Does guest memory still hold what was put there? */
+#include "patch/patcher.h"
+
+#include <string.h>
+
+enum finding { AGREES, DIFFERS, UNREADABLE };
+
+static enum finding compare(struct patcher *p, gva_t at, const uint8_t *want, size_t len)
+{
+	struct target *t = p->guest->target;
+	uint8_t have[TRACK_MAX_BYTES];
+
+	if (t->ops->read(t, at, have, len))
+		return UNREADABLE;
+	return memcmp(have, want, len) ? DIFFERS : AGREES;
+}
+
+static enum finding worse(enum finding a, enum finding b)
+{
+	if (a == DIFFERS || b == DIFFERS)
+		return DIFFERS;
+	return a == UNREADABLE || b == UNREADABLE ? UNREADABLE : AGREES;
+}
+
+/* Every written block counts, used or not: a preempted task may still be in an old one. */
+static enum finding check_tracks(struct patcher *p, uint32_t site)
+{
+	enum finding all = AGREES, f;
+	uint8_t want[TRACK_MAX_BYTES];
+	uint32_t i;
+
+	for (i = p->slots[site].tracks; i; i = p->tracks[i - 1].next) {
+		struct patch_track *t = &p->tracks[i - 1];
+
+		if (!t->written)
+			continue;
+		if (t->bad) { /* found before; it matters while the site leads there */
+			f = p->slots[site].now.track == t->at ? DIFFERS : AGREES;
+		} else {
+			f = patcher_track_bytes(p, site, t, want) == t->len
+				    ? compare(p, t->at, want, t->len)
+				    : DIFFERS;
+			t->bad = f == DIFFERS; /* never led to again */
+		}
+		all = worse(all, f);
+	}
+	return all;
+}
+
+int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
+{
+	size_t i;
+
+	(void)err; /* what is wrong is in *v */
+	memset(v, 0, sizeof(*v));
+	for (i = 0; i < p->guest->sites.count; i++) {
+		const struct site *s = &p->guest->sites.sites[i];
+		enum finding f = worse(compare(p, s->addr, p->slots[i].bytes, s->len),
+				       check_tracks(p, (uint32_t)i));
+
+		v->sites++;
+		if (f != AGREES && !v->differ && !v->unreadable)
+			v->first_bad = (unsigned)i;
+		v->agree += f == AGREES;
+		v->differ += f == DIFFERS;
+		v->unreadable += f == UNREADABLE;
+		if (f == DIFFERS)
+			patcher_set_state(p, (uint32_t)i, PATCH_QUARANTINED);
+	}
+	return 0;
+}
