@@ -54,32 +54,30 @@ static int info(const char *path, bool json)
 	return show("profile", doc, json);
 }
 
-/* The monitor has a working directory of its own: give it the whole path. */
-static int absolute(const char *path, char *buf, size_t len, struct error *err)
+/* Arguments for the monitor, which has a working directory of its own: the whole path. */
+static int whole_path(const char *path, json_t **arguments, struct error *err)
 {
-	char cwd[PATH_MAX];
-	int n;
+	char cwd[PATH_MAX], whole[2 * PATH_MAX];
 
 	if (path[0] == '/')
-		n = snprintf(buf, len, "%s", path);
+		cwd[0] = 0;
 	else if (!getcwd(cwd, sizeof(cwd)))
 		return error_errno(err, "working directory");
-	else
-		n = snprintf(buf, len, "%s/%s", cwd, path);
-	if (n < 0 || (size_t)n >= len)
-		return error_set(err, HOTRAIL_EXIT_USAGE, -ENAMETOOLONG, "%.200s: path too long",
-				 path);
+	snprintf(whole, sizeof(whole), "%s%s%s", cwd, path[0] == '/' ? "" : "/", path);
+	*arguments = json_pack("{s:s}", "path", whole); /* refuses what is not UTF-8 */
+	if (!*arguments || strlen(whole) >= PATH_MAX)
+		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
+				 "%.200s: path too long, or not UTF-8; use another name", path);
 	return 0;
 }
 
 static int save(const char *guest, const char *path, bool json)
 {
 	struct error err = {0};
-	char whole[PATH_MAX];
-	json_t *answer;
+	json_t *arguments, *answer;
 
-	if (absolute(path, whole, sizeof(whole), &err) ||
-	    cmd_call(guest, "profile-save", json_pack("{s:s}", "path", whole), &answer, &err))
+	if (whole_path(path, &arguments, &err) ||
+	    cmd_call(guest, "profile-save", arguments, &answer, &err))
 		return cmd_fail(&err);
 	json_decref(answer);
 	return info(path, json); /* read back what was written */
@@ -89,16 +87,15 @@ static int load(const char *guest, const char *path, bool json)
 {
 	struct error err = {0};
 	struct profile *p;
-	char whole[PATH_MAX];
-	json_t *answer;
+	json_t *arguments, *answer;
 	int ret;
 
 	/* Look at it here first: a file that is no profile needs no guest to be refused. */
 	if (profile_load(path, &p, &err))
 		return cmd_fail(&err);
 	profile_free(p);
-	if (absolute(path, whole, sizeof(whole), &err) ||
-	    cmd_call(guest, "profile-load", json_pack("{s:s}", "path", whole), &answer, &err))
+	if (whole_path(path, &arguments, &err) ||
+	    cmd_call(guest, "profile-load", arguments, &answer, &err))
 		return cmd_fail(&err);
 	ret = change_exit(answer);
 	show("change", answer, json);
@@ -150,23 +147,37 @@ static int export_edges(const char *path, bool json)
 
 static int dispatch(const struct cmd_usage *usage, const char *const *pos, unsigned n, bool json)
 {
-	const char *verb = pos[0];
-	bool one = n == 2, two = n == 3;
+	static const struct {
+		const char *verb;
+		unsigned min, max; /* words, the verb included */
+	} verbs[] = {{"save", 2, 3},
+		     {"load", 2, 3},
+		     {"merge", 3, FILES_MAX},
+		     {"info", 2, 2},
+		     {"export", 2, 2}};
+	unsigned i;
 
-	if (!strcmp(verb, "save") && (one || two))
-		return save(two ? pos[1] : NULL, pos[n - 1], json);
-	if (!strcmp(verb, "load") && (one || two))
-		return load(two ? pos[1] : NULL, pos[n - 1], json);
-	if (!strcmp(verb, "merge") && n >= 3)
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (!strcmp(pos[0], verbs[i].verb))
+			break;
+	if (i == sizeof(verbs) / sizeof(verbs[0]))
+		return cmd_misuse(usage,
+				  "profile %.60s: no such action (save, load, merge, info, export)",
+				  pos[0]);
+	if (n < verbs[i].min || n > verbs[i].max)
+		return cmd_misuse(usage, "profile %s: wrong number of arguments", pos[0]);
+	switch (i) {
+	case 0:
+		return save(n == 3 ? pos[1] : NULL, pos[n - 1], json);
+	case 1:
+		return load(n == 3 ? pos[1] : NULL, pos[n - 1], json);
+	case 2:
 		return merge(pos[1], pos + 2, n - 2, json);
-	if (!strcmp(verb, "info") && one)
+	case 3:
 		return info(pos[1], json);
-	if (!strcmp(verb, "export") && one)
+	default:
 		return export_edges(pos[1], json);
-	return cmd_misuse(usage, "profile %.60s: %s", verb,
-			  strstr("save load merge info export", verb)
-				  ? "wrong number of arguments"
-				  : "no such action (save, load, merge, info, export)");
+	}
 }
 
 int cmd_profile(int argc, char **argv)

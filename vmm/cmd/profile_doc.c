@@ -19,6 +19,14 @@ static int hotter(const void *a, const void *b)
 	return x->first < y->first ? -1 : 1;
 }
 
+/* Counts come from a file: saturate, and stay within what a JSON integer holds. */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) || sum > INT64_MAX ? INT64_MAX : sum;
+}
+
 /* Edges grouped by site; caller frees. NULL when there are none, or no memory. */
 static struct site_sum *sum_sites(const struct profile *p, size_t *n, uint64_t *calls)
 {
@@ -31,8 +39,8 @@ static struct site_sum *sum_sites(const struct profile *p, size_t *n, uint64_t *
 		if (!i || p->edges[i].site_offset != p->edges[i - 1].site_offset)
 			sums[(*n)++].first = i;
 		sums[*n - 1].edges++;
-		sums[*n - 1].calls += p->edges[i].count;
-		*calls += p->edges[i].count;
+		sums[*n - 1].calls = add(sums[*n - 1].calls, p->edges[i].count);
+		*calls = add(*calls, p->edges[i].count);
 	}
 	return sums;
 }
@@ -60,7 +68,7 @@ static json_t *site_document(const struct profile *p, const struct site_sum *sum
 
 		json_array_append_new(targets, json_pack("{s:o, s:I, s:f}", "target",
 							 offset(e->target_offset), "count",
-							 (json_int_t)e->count, "share",
+							 (json_int_t)add(e->count, 0), "share",
 							 share(e->count, sum->calls)));
 	}
 	return json_pack("{s:o, s:I, s:f, s:o}", "site", offset(p->edges[sum->first].site_offset),
@@ -91,10 +99,11 @@ json_t *profile_document(const struct profile *p, const char *path)
 	for (i = 0; i < n && i < PROFILE_TOP; i++)
 		json_array_append_new(top, site_document(p, &sums[i], calls));
 	free(sums);
-	return json_pack("{s:i, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "schema", JSON_SCHEMA,
-			 "kind", "profile", "path", path, "build_id", build_id(p), "created",
-			 (json_int_t)p->created, "edges", (json_int_t)p->count, "sites",
-			 (json_int_t)n, "calls", (json_int_t)calls, "top", top);
+	return json_pack("{s:i, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "schema", JSON_SCHEMA,
+			 "kind", "profile", "path", json_string(path) ?: json_null(), "build_id",
+			 build_id(p), "created", (json_int_t)add(p->created, 0), "edges",
+			 (json_int_t)p->count, "sites", (json_int_t)n, "calls", (json_int_t)calls,
+			 "top", top);
 }
 
 json_t *profile_edges_document(const struct profile *p)
@@ -106,8 +115,8 @@ json_t *profile_edges_document(const struct profile *p)
 		json_array_append_new(edges, json_pack("{s:o, s:o, s:I}", "site",
 						       offset(p->edges[i].site_offset), "target",
 						       offset(p->edges[i].target_offset), "count",
-						       (json_int_t)p->edges[i].count));
+						       (json_int_t)add(p->edges[i].count, 0)));
 	return json_pack("{s:i, s:s, s:o, s:I, s:o}", "schema", JSON_SCHEMA, "kind",
 			 "profile-edges", "build_id", build_id(p), "created",
-			 (json_int_t)p->created, "edges", edges);
+			 (json_int_t)add(p->created, 0), "edges", edges);
 }
