@@ -113,8 +113,8 @@ static int check_regions(const struct check *c)
 	int ret = 0;
 
 	/* First: it bounds the product in regions[4]. */
-	if (h->stack_size < PAGE || h->stack_size > MAX_STACK)
-		return REFUSE(c, "stack_size: %llu, 4096 to %llu allowed",
+	if (h->stack_size < PAGE || h->stack_size > MAX_STACK || h->stack_size % 16)
+		return REFUSE(c, "stack_size: %llu, multiples of 16 from 4096 to %llu allowed",
 			      (unsigned long long)h->stack_size, MAX_STACK);
 	if (arena)
 		ret = check_region(c, &regions[0], PAGE, MACHINE_R | MACHINE_X, 0);
