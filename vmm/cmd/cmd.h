@@ -58,6 +58,16 @@ struct cmd_option {
 	const char *help;  /* one line, without full stop */
 	unsigned min, max; /* CMD_UNSIGNED only */
 };
+#define CMD_OPTION(name_, letter_, kind_, value_, arg_, help_)                                     \
+	{                                                                                          \
+		.name = name_, .letter = letter_, .kind = kind_, .value = value_, .arg = arg_,     \
+		.help = help_                                                                      \
+	}
+#define CMD_NUMBER(name_, letter_, value_, arg_, help_, min_, max_)                                \
+	{                                                                                          \
+		.name = name_, .letter = letter_, .kind = CMD_UNSIGNED, .value = value_,           \
+		.arg = arg_, .help = help_, .min = min_, .max = max_                               \
+	}
 
 struct cmd_usage {
 	const char *name;		  /* "promote" */

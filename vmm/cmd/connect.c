@@ -22,7 +22,11 @@ int cmd_connect(const char *guest, struct control_client **out, struct registry_
 	if (entry)
 		*entry = e;
 	registry_path(&e, "control", path, sizeof(path));
-	return control_connect(path, out, err);
+	ret = control_connect(path, out, err);
+	if (ret == -ENOENT || ret == -ECONNREFUSED)
+		return error_set(err, HOTRAIL_EXIT_BUSY, ret,
+				 "%s is just starting or ending (pid %d); try again", e.name, (int)e.pid);
+	return ret;
 }
 
 int cmd_call(const char *guest, const char *command, json_t *arguments, json_t **ret,

@@ -14,12 +14,13 @@
 #include "util/clock.h"
 
 /* Longest command: a promotion with its learning round, a few seconds. */
-#define ANSWER_NS (60 * 1000000000ull)
+#define ANSWER_MS 60000
 /* 10 000 sites with eight edges each are about 12 MB of JSON. */
 #define ANSWER_LIMIT ((size_t)64 << 20)
 
 struct control_client {
 	int fd;
+	unsigned timeout_ms;
 	uint64_t serial;
 	struct wire_buffer in;
 };
@@ -37,8 +38,8 @@ static int wait_for(struct control_client *c, short events, uint64_t deadline, s
 	if (!n)
 		return error_set(
 			err, HOTRAIL_EXIT_BUSY, -ETIMEDOUT,
-			"monitor: no answer for %llu s; is it stopped? `hotrail ps` shows its pid",
-			ANSWER_NS / 1000000000ull);
+			"monitor: no answer for %g s; is it stopped? `hotrail ps` shows its pid",
+			c->timeout_ms / 1e3);
 	return 0;
 }
 
@@ -103,7 +104,7 @@ static int send_message(struct control_client *c, json_t *message, uint64_t dead
 static int greet(struct control_client *c, struct error *err)
 {
 	json_t *message, *unused, *hello;
-	int ret = next_message(c, clock_ns() + ANSWER_NS, &message, err);
+	int ret = next_message(c, clock_ns() + c->timeout_ms * 1000000ull, &message, err);
 
 	if (ret)
 		return ret;
@@ -123,8 +124,11 @@ static int greet(struct control_client *c, struct error *err)
 	return ret;
 }
 
-static int open_socket(const char *path, struct error *err)
+static int open_socket(const char *path, unsigned timeout_ms, struct error *err)
 {
+	/* connect() to a Unix socket blocks while the backlog is full, for at most the send timeout
+	 */
+	struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
 	struct sockaddr_un addr;
 	int fd, dirfd, ret;
 
@@ -134,12 +138,17 @@ static int open_socket(const char *path, struct error *err)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		ret = error_errno(err, "control socket");
-	} else if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	} else if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+		   connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		if (errno == ECONNREFUSED || errno == ENOENT)
 			ret = error_set(
 				err, HOTRAIL_EXIT_FAILED, -errno,
 				"%.200s: no monitor listens there; `hotrail ps` lists guests",
 				path);
+		else if (errno == EAGAIN)
+			ret = error_set(err, HOTRAIL_EXIT_BUSY, -ETIMEDOUT,
+					"%.200s: too many clients wait there; try again later",
+					path);
 		else
 			ret = error_errno(err, "%.200s: cannot connect", path);
 		close(fd);
@@ -149,14 +158,16 @@ static int open_socket(const char *path, struct error *err)
 	return ret ? ret : fd;
 }
 
-int control_connect(const char *path, struct control_client **out, struct error *err)
+int control_connect_within(const char *path, unsigned timeout_ms, struct control_client **out,
+			   struct error *err)
 {
 	struct control_client *c = calloc(1, sizeof(*c));
 	int ret;
 
 	if (!c)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "control client: no memory");
-	c->fd = ret = open_socket(path, err);
+	c->timeout_ms = timeout_ms;
+	c->fd = ret = open_socket(path, timeout_ms, err);
 	if (ret >= 0)
 		ret = greet(c, err);
 	if (ret < 0) {
@@ -167,10 +178,15 @@ int control_connect(const char *path, struct control_client **out, struct error 
 	return 0;
 }
 
+int control_connect(const char *path, struct control_client **out, struct error *err)
+{
+	return control_connect_within(path, ANSWER_MS, out, err);
+}
+
 int control_call(struct control_client *c, const char *command, json_t *arguments, json_t **ret,
 		 struct error *err)
 {
-	uint64_t deadline = clock_ns() + ANSWER_NS, id = ++c->serial;
+	uint64_t deadline = clock_ns() + c->timeout_ms * 1000000ull, id = ++c->serial;
 	json_t *message = control_request(command, arguments, id);
 	int r = send_message(c, message, deadline, err);
 

@@ -33,6 +33,10 @@ void control_server_stop(struct control_server *s); /* closes, joins, unlinks; N
 
 struct control_client;
 int control_connect(const char *path, struct control_client **out, struct error *err);
+/* The same with a limit for connecting and for each answer (control_connect: 60 s); -ETIMEDOUT with
+ * HOTRAIL_EXIT_BUSY. */
+int control_connect_within(const char *path, unsigned timeout_ms, struct control_client **out,
+			   struct error *err);
 /* `arguments` is stolen and may be NULL. The error of the server becomes *err, exit code included. */
 int control_call(struct control_client *c, const char *command, json_t *arguments, json_t **ret,
 		 struct error *err);

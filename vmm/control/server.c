@@ -528,17 +528,17 @@ int control_server_start(const char *path, const struct control_command *command
 	else
 		ret = bind_socket(s, err);
 	if (!ret) {
+		*out = s; /* before the first command can run: it may send events */
 		ret = spawn(&s->acceptor, acceptor_main, s);
 		if (ret)
 			error_set(err, HOTRAIL_EXIT_FAILED, ret,
 				  "control server: cannot start a thread");
 	}
 	if (ret) {
+		*out = NULL;
 		server_free(s);
-		return ret;
 	}
-	*out = s;
-	return 0;
+	return ret;
 }
 
 void control_server_stop(struct control_server *s)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* hotrail run: launch a guest, in the foreground or detached. */
+#include "cmd/cmd.h"
+
+#include <string.h>
+
+#include "cmd/run.h"
+
+struct words {
+	const char *promote, *sampler, *cpl, *machine, *phase;
+};
+
+static const char more[] = "Without IMAGE it runs the retpoline build of the yard guest that fits "
+			   "the machine. --machine\n"
+			   "auto takes kvm where /dev/kvm works, else process: the guest's code "
+			   "runs natively in traced\n"
+			   "processes, with no privilege boundary.\n"
+			   "\n"
+			   "A foreground run ends with Ctrl-C or SIGTERM (exit code 128 + signal, "
+			   "as shells expect), with\n"
+			   "`hotrail stop` or --time (0), or when the guest ends or computes "
+			   "something wrong (1, with a\n"
+			   "report).";
+
+static void take_words(const struct words *w, struct run_options *o)
+{
+	static const struct {
+		const char *word;
+		enum machine_backend backend;
+	} machines[] = {{"auto", MACHINE_AUTO}, {"kvm", MACHINE_KVM}, {"process", MACHINE_PROCESS}};
+	unsigned i;
+
+	for (i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+		if (!strcmp(w->machine, machines[i].word))
+			o->instance.backend = machines[i].backend;
+	o->instance.cpl = !strcmp(w->cpl, "0")	 ? MACHINE_CPL_0
+			  : !strcmp(w->cpl, "3") ? MACHINE_CPL_3
+						 : MACHINE_CPL_AUTO;
+	o->instance.phase = !strcmp(w->phase, "b");
+	o->follow = !strcmp(w->promote, "auto");
+	o->sampler = w->sampler;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct words w = {"auto", "auto", "auto", "auto", "a"};
+	struct run_options o = {.instance = INSTANCE_DEFAULT};
+	const struct cmd_option options[] = {
+		CMD_OPTION("detach", 'd', CMD_FLAG, &o.detach, NULL, "return when the guest runs"),
+		CMD_OPTION("name", 'n', CMD_TEXT, &o.name, "NAME",
+			   "default: the first free yard-N"),
+		CMD_NUMBER("vcpus", 0, &o.instance.vcpus, "N", "default: 2", 1, HOTRAIL_MAX_VCPUS),
+		CMD_OPTION("mem", 'm', CMD_SIZE, &o.instance.mem, "SIZE",
+			   "default: what the image needs"),
+		CMD_OPTION("promote", 0, CMD_CHOICE, &w.promote, "auto|off",
+			   "promote and follow the workload by itself (default: auto)"),
+		CMD_OPTION("sampler", 0, CMD_CHOICE, &w.sampler, "auto|pmu|timer|off",
+			   "how hot sites are found (default: auto)"),
+		CMD_OPTION("cpl", 0, CMD_CHOICE, &w.cpl, "auto|0|3",
+			   "guest privilege level (default: auto)"),
+		CMD_OPTION("machine", 0, CMD_CHOICE, &w.machine, "auto|kvm|process",
+			   "what runs the guest (default: auto)"),
+		CMD_OPTION("phase", 0, CMD_CHOICE, &w.phase, "a|b", "workload phase (default: a)"),
+		CMD_OPTION("seed", 0, CMD_U64, &o.instance.seed, "N",
+			   "of the workload (default: 1)"),
+		CMD_OPTION("huge-pages", 0, CMD_FLAG, &o.instance.huge_pages, NULL,
+			   "back guest RAM with them"),
+		CMD_OPTION("profile", 0, CMD_TEXT, &o.profile, "FILE",
+			   "start warm from a saved profile"),
+		CMD_OPTION("time", 't', CMD_SECONDS, &o.seconds, "SECONDS", "end after so long"),
+		CMD_OPTION("json", 'j', CMD_FLAG, &o.json, NULL,
+			   "one JSON document on standard output"),
+	};
+	const struct cmd_usage usage = {
+		.name = "run",
+		.args = "[IMAGE]",
+		.what = "Launches a guest and, unless told otherwise, promotes its hot indirect "
+			"calls.",
+		.more = more,
+		CMD_USAGE_OPTIONS(options),
+	};
+	int n = cmd_parse(&usage, argc, argv, &o.instance.image, 1);
+
+	if (n < 0)
+		return cmd_parse_exit(n);
+	take_words(&w, &o);
+	return o.detach ? run_detached(&o) : run_monitor(&o, -1);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* State of a monitor that several threads look at: throughput, results, status. */
+#include "cmd/monitor.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "cmd/doc.h"
+#include "util/clock.h"
+
+#define RATE_MIN_NS 200000000ull /* a shorter window says more about the scheduler than the guest  \
+				  */
+
+int monitor_init(struct monitor *m, struct error *err)
+{
+	memset(m, 0, sizeof(*m));
+	m->lock_fd = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	m->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m->started_ns = clock_ns();
+	if (m->stop >= 0 && m->ended >= 0)
+		return 0;
+	return error_errno(err, "monitor: eventfd");
+}
+
+void monitor_free(struct monitor *m)
+{
+	if (m->stop >= 0)
+		close(m->stop);
+	if (m->ended >= 0)
+		close(m->ended);
+	pthread_mutex_destroy(&m->lock);
+}
+
+void monitor_ask_stop(struct monitor *m)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full, which wakes the main loop as well. */
+	if (write(m->stop, &one, sizeof(one)) < 0)
+		return;
+}
+
+uint64_t monitor_work(void *monitor)
+{
+	struct monitor *m = monitor;
+
+	return yard_ops(m->instance->yard);
+}
+
+void monitor_tick(struct monitor *m)
+{
+	uint64_t ops = yard_ops(m->instance->yard), now = clock_ns();
+	struct yard_check check;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->rates == MONITOR_RATES)
+		memmove(m->rate, m->rate + 1, sizeof(m->rate) - sizeof(m->rate[0]));
+	else
+		m->rates++;
+	m->rate[m->rates - 1].ns = now;
+	m->rate[m->rates - 1].ops = ops;
+	pthread_mutex_unlock(&m->lock);
+	monitor_check(m, &check);
+}
+
+double monitor_rate(struct monitor *m)
+{
+	uint64_t ops = yard_ops(m->instance->yard), now = clock_ns();
+	double rate = -1;
+
+	pthread_mutex_lock(&m->lock);
+	/* ops can go backwards only when the guest lies: then there is no rate to tell. */
+	if (m->rates && now - m->rate[0].ns >= RATE_MIN_NS && ops >= m->rate[0].ops)
+		rate = (double)(ops - m->rate[0].ops) / ((double)(now - m->rate[0].ns) / 1e9);
+	pthread_mutex_unlock(&m->lock);
+	return rate;
+}
+
+bool monitor_check(struct monitor *m, struct yard_check *out)
+{
+	struct yard_check now;
+	bool ok;
+
+	pthread_mutex_lock(&m->lock);
+	ok = !yard_check(m->instance->yard, &now);
+	if (ok) {
+		/* What was once seen wrong stays wrong, whatever the guest writes over it. */
+		if (m->checked && m->check.wrong > now.wrong) {
+			now.wrong = m->check.wrong;
+			memcpy(now.text, m->check.text, sizeof(now.text));
+		}
+		m->check = now;
+		m->checked = true;
+	}
+	*out = m->check;
+	pthread_mutex_unlock(&m->lock);
+	return ok;
+}
+
+json_t *monitor_status(struct monitor *m)
+{
+	struct instance *i = m->instance;
+	struct doc_guest g = {
+		.name = m->entry.name,
+		.image = i->image_path,
+		.machine = machine_backend_name(machine_backend(i->machine)),
+		.guest = i->guest,
+		.pid = (int)m->entry.pid,
+		.cpl = machine_cpl(i->machine),
+		.vcpus = machine_vcpus(i->machine),
+		.phase = yard_phase_now(i->yard),
+		.mem_bytes = m->mem_bytes,
+		.uptime_ns = clock_ns() - m->started_ns,
+		.ops = yard_ops(i->yard),
+		.ops_per_s = monitor_rate(m),
+	};
+	struct engine_status status;
+	struct yard_check check;
+
+	monitor_check(m, &check);
+	g.checked = m->checked;
+	g.batches = check.batches;
+	g.wrong = check.wrong;
+	engine_get_status(m->engine, &status);
+	return doc_status(&g, &status);
+}

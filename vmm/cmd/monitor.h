@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The process behind one guest: what `run` opens and what the control commands work on. */
+#ifndef HOTRAIL_CMD_MONITOR_H
+#define HOTRAIL_CMD_MONITOR_H
+
+#include <pthread.h>
+
+#include "control/control.h"
+#include "control/registry.h"
+#include "engine/engine.h"
+#include "engine/instance.h"
+
+#define MONITOR_RATES	4 /* samples kept; the rate is over the oldest of them */
+#define MONITOR_TICK_MS 500
+
+struct monitor {
+	struct registry_entry entry;
+	int lock_fd;
+	struct instance *instance;
+	struct engine *engine;
+	struct control_server *server;
+	uint64_t started_ns, mem_bytes;
+	int stop;  /* eventfd: somebody asked for the end */
+	int ended; /* eventfd: the machine ended by itself */
+
+	/* Leaf lock: nothing is called with it held but yard_check(), which blocks on nobody. */
+	pthread_mutex_t lock;
+	struct {
+		uint64_t ns, ops;
+	} rate[MONITOR_RATES]; /* ring, newest at rates - 1 */
+	unsigned rates;
+	struct yard_check check; /* last good one */
+	bool checked;
+};
+
+int monitor_init(struct monitor *m, struct error *err);
+void monitor_free(struct monitor *m); /* the fds and the lock only */
+
+/* Every MONITOR_TICK_MS: take a throughput sample, compare the guest's results with the host's. */
+void monitor_tick(struct monitor *m);
+/* Operations a second over the last one to two seconds; negative before there is a measure. */
+double monitor_rate(struct monitor *m);
+/* Compare now; false when the guest let nobody look (then *out is the last good comparison). */
+bool monitor_check(struct monitor *m, struct yard_check *out);
+uint64_t monitor_work(void *monitor); /* operations so far, for the engine */
+void monitor_ask_stop(struct monitor *m);
+
+json_t *monitor_status(struct monitor *m);
+
+/* The control commands; ctx is the monitor. */
+extern const struct control_command serve_commands[];
+extern const size_t serve_commands_count;
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The parts of `hotrail run`: options, one run from claim to release, the document about its end.
+ */
+#ifndef HOTRAIL_CMD_RUN_H
+#define HOTRAIL_CMD_RUN_H
+
+#include "cmd/monitor.h"
+
+struct run_options {
+	struct instance_config instance;
+	const char *name, *sampler, *profile;
+	bool follow, detach, json;
+	double seconds; /* 0 = until it is stopped */
+};
+
+enum run_reason { RUN_STOP, RUN_SIGNAL, RUN_TIME, RUN_GUEST, RUN_WRONG };
+
+struct run_end {
+	enum run_reason reason;
+	int signal;
+	struct machine_report report; /* RUN_GUEST */
+	struct yard_check check;
+	bool checked;
+	struct engine_status status;
+	uint64_t ops, uptime_ns;
+};
+
+/* The whole life of a monitor in this process. ready_fd >= 0: detached; "running" or the error goes
+ * there as one line, and standard output and error into the guest's log. Returns the exit code. */
+int run_monitor(const struct run_options *o, int ready_fd);
+/* Fork, wait until the child says it runs, print that. Returns the exit code. */
+int run_detached(const struct run_options *o);
+
+/* {"kind": "run"}: what is running, or with `end` how it ended. */
+json_t *run_document(struct monitor *m, const struct run_end *end);
+int run_exit_code(const struct run_end *end);
+
+/* One line on stderr, renewed in place, when that is a terminal. */
+void run_status_line(struct monitor *m);
+void run_status_clear(void);
+
+#endif
