@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The process backend, driven by a few bytes of hand-assembled guest code. */
+#include "suite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "machine/machine.h"
+#include "util/clock.h"
+
+#define TEXT   0x40000000ull
+#define DATA   0x40001000ull
+#define STACK  0x40003000ull
+#define RAM    (4ull << 20)
+#define LIMIT  5000    /* ms a guest may take to do something simple */
+#define BUDGET 2000000 /* us; a loaded machine is not what is tested */
+
+static const struct machine_map maps[] = {
+	{TEXT, 0x200000, 4096, MACHINE_R | MACHINE_X},
+	{DATA, 0x201000, 4096, MACHINE_R | MACHINE_W},
+	{STACK, 0x202000, 4096, MACHINE_R | MACHINE_W},
+	{STACK + 4096, 0x203000, 4096, MACHINE_R},
+};
+
+struct ports {
+	_Atomic unsigned count;
+	_Atomic uint32_t last_value, last_port, tid;
+};
+
+static int on_port(void *ctx, unsigned vcpu, uint16_t port, uint32_t value)
+{
+	struct ports *p = ctx;
+
+	if (port == 0x99)
+		return -ENODEV;
+	p->last_value = value;
+	p->last_port = port;
+	p->tid = (uint32_t)syscall(SYS_gettid);
+	p->count++;
+	return 0;
+}
+
+static struct machine_config basic_config(unsigned vcpus, struct ports *ports)
+{
+	return (struct machine_config){
+		.backend = MACHINE_PROCESS,
+		.cpl = MACHINE_CPL_AUTO,
+		.vcpus = vcpus,
+		.ram_bytes = RAM,
+		.maps = maps,
+		.maps_count = 4,
+		.port = on_port,
+		.port_ctx = ports,
+	};
+}
+
+/* A machine with `code` at TEXT on every vCPU; RSI points to the vCPU's own counter. */
+static struct machine *guest(unsigned vcpus, const void *code, size_t len, struct ports *ports)
+{
+	struct machine_config c = basic_config(vcpus, ports);
+	struct machine_regs regs = {.rip = TEXT, .rflags = 2};
+	struct machine *m = NULL;
+	struct error err = {0};
+	unsigned i;
+
+	if (machine_create(&c, &m, &err)) {
+		printf("machine_create: %s\n", err.text);
+		CU_FAIL_FATAL("machine_create");
+	}
+	memcpy(machine_ram_range(m, 0x200000, 4096), code, len);
+	for (i = 0; i < vcpus; i++) {
+		regs.gpr[HOTRAIL_RSP] = STACK + 4096 - 8;
+		regs.gpr[HOTRAIL_RSI] = DATA + 64 * i;
+		regs.gpr[HOTRAIL_RDI] = i;
+		CU_ASSERT_EQUAL(machine_set_entry(m, i, &regs, &err), 0);
+	}
+	return m;
+}
+
+static volatile uint64_t *counter(struct machine *m, unsigned vcpu)
+{
+	return machine_ram_range(m, 0x201000 + 64 * vcpu, 8);
+}
+
+static bool counts_on(struct machine *m, unsigned vcpu)
+{
+	uint64_t start = *counter(m, vcpu), until = clock_ns() + LIMIT * 1000000ull;
+
+	while (clock_ns() < until) {
+		if (*counter(m, vcpu) != start)
+			return true;
+		clock_sleep_ms(1);
+	}
+	return false;
+}
+
+static const uint8_t count_loop[] = {0x48, 0xff, 0x06, /* incq (%rsi) */
+				     0xeb, 0xfb};      /* jmp back */
+
+static unsigned count_entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	unsigned n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void test_runs_and_stops(void)
+{
+	unsigned fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+	struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+	struct machine_report report;
+	struct error err;
+
+	CU_ASSERT_EQUAL(machine_cpl(m), 3);
+	CU_ASSERT_EQUAL(machine_backend(m), MACHINE_PROCESS);
+	CU_ASSERT_EQUAL(*counter(m, 0), 0);
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	CU_ASSERT_EQUAL(machine_start(m, &err), -EALREADY);
+	CU_ASSERT_TRUE(counts_on(m, 0) && counts_on(m, 1));
+	CU_ASSERT_EQUAL(machine_wait_end(m, 0, &report), 0);
+	machine_stop(m);
+	CU_ASSERT_EQUAL(machine_wait_end(m, -1, &report), 1);
+	CU_ASSERT_EQUAL(report.end, MACHINE_END_STOPPED);
+	CU_ASSERT_TRUE(report.regs.rip >= TEXT && report.regs.rip < TEXT + 5);
+	CU_ASSERT_FALSE(counts_on(m, 0));
+	machine_stop(m);
+	machine_destroy(m);
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1); /* no child is left */
+	CU_ASSERT_EQUAL(count_entries("/proc/self/fd"), fds);
+	CU_ASSERT_EQUAL(count_entries("/proc/self/task"), threads);
+}
+
+static void test_never_started(void)
+{
+	machine_destroy(guest(2, count_loop, sizeof(count_loop), NULL));
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+}
+
+static void test_port(void)
+{
+	static const uint8_t code[] = {
+		0xb8, 0x44, 0x33, 0x22, 0x11, /* mov $0x11223344, %eax */
+		0xe7, 0x70,		      /* out %eax, $0x70 */
+		0xe6, 0x71,		      /* out %al, $0x71 */
+		0x48, 0xff, 0x06,	      /* incq (%rsi) */
+		0xeb, 0xfb,		      /* jmp back to the incq */
+	};
+	struct ports ports = {0};
+	struct machine *m = guest(1, code, sizeof(code), &ports);
+	struct error err;
+
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	CU_ASSERT_TRUE(counts_on(m, 0));
+	CU_ASSERT_EQUAL(ports.count, 2);
+	CU_ASSERT_EQUAL(ports.last_port, 0x71);
+	CU_ASSERT_EQUAL(ports.last_value, 0x44);
+	machine_destroy(m);
+}
+
+static void test_port_loop_paused(void)
+{
+	/* 1: out %eax,$0x70 ; incq (%rsi) ; inc %eax ; jmp 1b */
+	static const uint8_t code[] = {0xe7, 0x70, 0x48, 0xff, 0x06, 0xff, 0xc0, 0xeb, 0xf7};
+	struct ports ports = {0};
+	struct machine *m = guest(1, code, sizeof(code), &ports);
+	struct machine_pause pause;
+	struct machine_regs regs;
+	struct error err;
+	unsigned i, calls;
+
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	for (i = 0; i < 200; i++) {
+		CU_ASSERT_EQUAL_FATAL(machine_pause_begin(m, BUDGET, &pause, &err), 0);
+		CU_ASSERT_EQUAL(machine_get_regs(m, 0, &regs), 0);
+		/* A handled access is complete: each value was seen exactly once, and RIP is
+		 * past the instruction whenever the device has seen it. */
+		calls = ports.count;
+		if (calls)
+			CU_ASSERT_EQUAL(ports.last_value, calls - 1);
+		if (regs.rip == TEXT)
+			CU_ASSERT_EQUAL((uint32_t)regs.gpr[HOTRAIL_RAX], calls);
+		if (regs.rip == TEXT + 2)
+			CU_ASSERT_EQUAL((uint32_t)regs.gpr[HOTRAIL_RAX], calls - 1);
+		CU_ASSERT_TRUE(machine_pause_end(m, &pause) >= 0);
+		usleep(100 + 7 * i);
+	}
+	CU_ASSERT_TRUE(ports.count > 200);
+	machine_destroy(m);
+}
+
+struct ending {
+	const char *what;
+	uint8_t code[16];
+	size_t len;
+	enum machine_end end;
+	const char *says;
+	gva_t rip;
+};
+
+static void ended(void *ctx)
+{
+	(*(_Atomic int *)ctx)++;
+}
+
+static void test_endings(void)
+{
+	static const struct ending all[] = {
+		{"syscall",
+		 {0x31, 0xc0, 0x0f, 0x05},
+		 4,
+		 MACHINE_END_FAULT,
+		 "system call",
+		 TEXT + 2},
+		/* A system call, or a #GP where the kernel has no 32-bit ones. */
+		{"int 0x80", {0xcd, 0x80}, 2, MACHINE_END_FAULT, "", TEXT},
+		{"ud2", {0x0f, 0x0b}, 2, MACHINE_END_FAULT, "invalid", TEXT},
+		{"hlt", {0xf4}, 1, MACHINE_END_FAULT, "privileged", TEXT},
+		{"in", {0xe5, 0x70}, 2, MACHINE_END_FAULT, "privileged", TEXT},
+		{"int3", {0xcc}, 1, MACHINE_END_SHUTDOWN, "breakpoint", TEXT + 1},
+		{"div 0",
+		 {0x31, 0xc9, 0xf7, 0xf1},
+		 4,
+		 MACHINE_END_SHUTDOWN,
+		 "arithmetic",
+		 TEXT + 2},
+		/* movabs 0x123000, %al */
+		{"read",
+		 {0xa0, 0, 0x30, 0x12, 0, 0, 0, 0, 0},
+		 9,
+		 MACHINE_END_FAULT,
+		 "0x123000",
+		 TEXT},
+		/* movabs %al, TEXT */
+		{"write text",
+		 {0xa2, 0, 0, 0, 0x40, 0, 0, 0, 0},
+		 9,
+		 MACHINE_END_FAULT,
+		 "0x40000000",
+		 TEXT},
+		/* movabs %al, STACK + 4096: mapped read-only */
+		{"write ro",
+		 {0xa2, 0, 0x40, 0, 0x40, 0, 0, 0, 0},
+		 9,
+		 MACHINE_END_FAULT,
+		 "0x40004000",
+		 TEXT},
+		/* jmp DATA: not executable */
+		{"run data", {0xe9, 0xfb, 0x0f, 0, 0}, 5, MACHINE_END_FAULT, "0x40001000", DATA},
+		/* out %eax, $0x99: no device there */
+		{"port", {0xe7, 0x99}, 2, MACHINE_END_FAULT, "0x99", TEXT},
+		/* mov $-10485760, %rax ; call *%rax: the vsyscall page */
+		{"vsyscall",
+		 {0x48, 0xc7, 0xc0, 0, 0, 0x60, 0xff, 0xff, 0xd0},
+		 9,
+		 MACHINE_END_FAULT,
+		 "",
+		 0},
+	};
+	struct ports ports = {0};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct machine *m = guest(2, all[i].code, all[i].len, &ports);
+		struct machine_report r = {0};
+		_Atomic int ends = 0;
+		struct machine_pause pause;
+		struct error err;
+
+		machine_on_end(m, ended, &ends);
+		CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+		CU_ASSERT_EQUAL(machine_wait_end(m, LIMIT, &r), 1);
+		if (r.end != all[i].end || !strstr(r.text, all[i].says) ||
+		    (all[i].rip && r.regs.rip != all[i].rip)) {
+			printf("%s: end %d rip %#lx: %s\n", all[i].what, r.end,
+			       (unsigned long)r.regs.rip, r.text);
+			CU_FAIL("wrong report");
+		}
+		if (all[i].rip == TEXT) {
+			CU_ASSERT_EQUAL(r.bytes_len, 16);
+			CU_ASSERT_EQUAL(memcmp(r.bytes, all[i].code, all[i].len), 0);
+		}
+		CU_ASSERT_EQUAL(machine_pause_begin(m, BUDGET, &pause, &err), -ESHUTDOWN);
+		machine_stop(m);
+		CU_ASSERT_EQUAL(machine_wait_end(m, 0, &r), 1);
+		CU_ASSERT_EQUAL(r.end, all[i].end); /* a stop does not rewrite the report */
+		machine_destroy(m);
+		CU_ASSERT_EQUAL(ends, 1);
+	}
+}
+
+static void test_refusals(void)
+{
+	struct ports ports = {0};
+	struct machine_config good = basic_config(1, &ports), c;
+	struct machine_map map = maps[0];
+	struct machine *m = NULL;
+	struct error err;
+
+#define REFUSED(want, word)                                                                        \
+	do {                                                                                       \
+		CU_ASSERT_EQUAL(machine_create(&c, &m, &err), want);                               \
+		CU_ASSERT_PTR_NULL(m);                                                             \
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, word));                                    \
+	} while (0)
+	c = good, c.cpl = MACHINE_CPL_0;
+	REFUSED(-ENOTSUP, "level 0");
+	c = good, c.vcpus = 0;
+	REFUSED(-EINVAL, "vCPU");
+	c = good, c.vcpus = HOTRAIL_MAX_VCPUS + 1;
+	REFUSED(-EINVAL, "vCPU");
+	c = good, c.ram_bytes = RAM + 1;
+	REFUSED(-EINVAL, "RAM");
+	c = good, c.maps = &map, c.maps_count = 1;
+	map.gva = 0xffffffff80000000ull;
+	REFUSED(-ENOTSUP, "HOTRAIL_BASE_LOW");
+	map.gva = 0x10000; /* the stub is there */
+	REFUSED(-ENOTSUP, "HOTRAIL_BASE_LOW");
+	map.gva = TEXT, map.gpa = 0x1000;
+	REFUSED(-EINVAL, "low 2 MiB");
+	map.gpa = RAM;
+	REFUSED(-EINVAL, "beyond");
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void test_pause_freezes(void)
+{
+	enum { ROUNDS = 400 };
+	static double us[ROUNDS];
+	struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+	struct machine_pause pause;
+	struct machine_regs regs;
+	struct error err;
+	uint64_t before[2];
+	unsigned i, v;
+
+	CU_ASSERT_EQUAL(machine_pause_begin(m, BUDGET, &pause, &err), -EINVAL); /* not started */
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	for (i = 0; i < ROUNDS; i++) {
+		CU_ASSERT_EQUAL_FATAL(machine_pause_begin(m, BUDGET, &pause, &err), 0);
+		us[i] = (double)(pause.parked_ns - pause.begin_ns) / 1000;
+		for (v = 0; v < 2; v++)
+			before[v] = *counter(m, v);
+		for (v = 0; v < 2; v++) {
+			CU_ASSERT_EQUAL(machine_get_regs(m, v, &regs), 0);
+			CU_ASSERT_TRUE(regs.rip == TEXT || regs.rip == TEXT + 3);
+			CU_ASSERT_EQUAL(regs.gpr[HOTRAIL_RDI], v);
+		}
+		if (i % 40 == 0)
+			clock_sleep_ms(2);
+		for (v = 0; v < 2; v++)
+			CU_ASSERT_EQUAL(*counter(m, v), before[v]);
+		CU_ASSERT_TRUE(machine_pause_end(m, &pause) >= 0);
+		CU_ASSERT_EQUAL(machine_pause_end(m, &pause), -EINVAL);
+		if (i % 40 == 0)
+			CU_ASSERT_TRUE(counts_on(m, 0) && counts_on(m, 1));
+		usleep(300);
+	}
+	qsort(us, ROUNDS, sizeof(us[0]), by_value);
+	printf("pause of 2 vCPUs: p50 %.0f us, p99 %.0f us\n", us[ROUNDS / 2],
+	       us[ROUNDS * 99 / 100]);
+	machine_destroy(m);
+}
+
+struct hook {
+	_Atomic unsigned calls, wrong;
+};
+
+static void on_sample(void *ctx, unsigned vcpu, const struct machine_regs *regs)
+{
+	struct hook *h = ctx;
+
+	h->calls++;
+	if (vcpu != regs->gpr[HOTRAIL_RDI] || (regs->rip != TEXT && regs->rip != TEXT + 3))
+		h->wrong++;
+}
+
+static bool sampled(struct hook *h, unsigned want)
+{
+	uint64_t until = clock_ns() + LIMIT * 1000000ull;
+
+	while (h->calls < want && clock_ns() < until)
+		clock_sleep_ms(1);
+	return h->calls >= want;
+}
+
+static void test_samples(void)
+{
+	struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+	struct hook h = {0};
+	struct error err;
+	unsigned i, seen;
+
+	machine_set_sample_hook(m, on_sample, &h);
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	for (i = 1; i <= 50; i++) { /* every kick gives a sample */
+		machine_kick(m, i & 1);
+		CU_ASSERT_TRUE(sampled(&h, i));
+	}
+	/* So does a signal to the event thread, as a counter's overflow sends it. */
+	seen = h.calls;
+	CU_ASSERT_EQUAL(kill(machine_vcpu_tid(m, 1), SIGIO), 0);
+	CU_ASSERT_TRUE(sampled(&h, seen + 1));
+	seen = h.calls;
+	CU_ASSERT_EQUAL(kill(machine_vcpu_tid(m, 0), SIGRTMIN + 3), 0);
+	CU_ASSERT_TRUE(sampled(&h, seen + 1));
+	seen = h.calls; /* a signal that looks like a fault but was sent is no fault */
+	CU_ASSERT_EQUAL(kill(machine_vcpu_tid(m, 0), SIGSEGV), 0);
+	CU_ASSERT_TRUE(sampled(&h, seen + 1));
+	machine_set_sample_hook(m, NULL, NULL);
+	seen = h.calls;
+	machine_kick(m, 0);
+	CU_ASSERT_TRUE(counts_on(m, 0));
+	CU_ASSERT_EQUAL(h.calls, seen);
+	CU_ASSERT_EQUAL(h.wrong, 0);
+	machine_destroy(m);
+}
+
+static void test_pause_is_no_sample(void)
+{
+	struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+	struct machine_pause pause;
+	struct hook h = {0};
+	struct error err;
+	unsigned i;
+
+	machine_set_sample_hook(m, on_sample, &h);
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	for (i = 0; i < 100; i++) {
+		CU_ASSERT_EQUAL_FATAL(machine_pause_begin(m, BUDGET, &pause, &err), 0);
+		CU_ASSERT_TRUE(machine_pause_end(m, &pause) >= 0);
+	}
+	CU_ASSERT_TRUE(counts_on(m, 0) && counts_on(m, 1));
+	CU_ASSERT_EQUAL(h.calls, 0); /* stale kicks are swallowed */
+	machine_destroy(m);
+}
+
+static int own_tid(struct machine *m, unsigned vcpu, void *arg)
+{
+	*(uint32_t *)arg = (uint32_t)syscall(SYS_gettid);
+	return 40 + (int)vcpu;
+}
+
+static void test_tasks_and_steps(void)
+{
+	/* 1: out %eax, $0x70 ; incq (%rsi) ; nop ; jmp 1b */
+	static const uint8_t code[] = {0xe7, 0x70, 0x48, 0xff, 0x06, 0x90, 0xeb, 0xf8};
+	struct ports ports = {0};
+	struct machine *m = guest(1, code, sizeof(code), &ports);
+	struct machine_pause pause;
+	struct machine_regs regs, next;
+	struct error err;
+	uint32_t tid = 0;
+	uint64_t count;
+	unsigned i, stepped = 0, ported = 0;
+	int ret;
+
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	CU_ASSERT_TRUE(counts_on(m, 0));
+	CU_ASSERT_EQUAL(machine_vcpu_task(m, 0, own_tid, &tid), -EINVAL); /* not parked */
+	CU_ASSERT_EQUAL(machine_step(m, 0, &regs, &err), -EINVAL);
+	for (i = 0; i < 40; i++) {
+		CU_ASSERT_EQUAL_FATAL(machine_pause_begin(m, BUDGET, &pause, &err), 0);
+		CU_ASSERT_EQUAL(machine_vcpu_task(m, 0, own_tid, &tid), 40);
+		CU_ASSERT_EQUAL(tid, ports.tid);
+		CU_ASSERT_EQUAL(machine_vcpu_task(m, 1, own_tid, &tid), -EINVAL);
+		CU_ASSERT_EQUAL(machine_get_regs(m, 0, &regs), 0);
+		count = *counter(m, 0);
+		machine_kick(m, 0); /* pending signals do not eat the step */
+		kill(machine_vcpu_tid(m, 0), SIGIO);
+		ret = machine_step(m, 0, &next, &err);
+		if (regs.rip == TEXT) {
+			CU_ASSERT_EQUAL(ret, -EAGAIN);
+			ported++;
+		} else {
+			CU_ASSERT_EQUAL(ret, 0);
+			CU_ASSERT_EQUAL(next.rip, regs.rip == TEXT + 2	 ? TEXT + 5
+						  : regs.rip == TEXT + 5 ? TEXT + 6
+									 : TEXT);
+			CU_ASSERT_EQUAL(*counter(m, 0), count + (regs.rip == TEXT + 2));
+			stepped++;
+		}
+		CU_ASSERT_TRUE(machine_pause_end(m, &pause) >= 0);
+		CU_ASSERT_TRUE(counts_on(m, 0));
+		CU_ASSERT_EQUAL(ports.last_value, 0);
+	}
+	CU_ASSERT_EQUAL(stepped + ported, 40);
+	CU_ASSERT_TRUE(stepped > 0);
+	machine_destroy(m);
+}
+
+static void test_child_killed(void)
+{
+	struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+	struct machine_report r;
+	struct error err;
+
+	CU_ASSERT_EQUAL(machine_start(m, &err), 0);
+	CU_ASSERT_TRUE(counts_on(m, 1));
+	CU_ASSERT_EQUAL(kill(machine_vcpu_tid(m, 1), SIGKILL), 0);
+	CU_ASSERT_EQUAL(machine_wait_end(m, LIMIT, &r), 1);
+	CU_ASSERT_EQUAL(r.end, MACHINE_END_INTERNAL);
+	CU_ASSERT_EQUAL(r.vcpu, 1);
+	machine_kick(m, 1);
+	machine_destroy(m);
+}
+
+/* The whole process dies without a word: its vCPU processes must go with it. */
+static void test_monitor_killed(void)
+{
+	int fds[2], status;
+	pid_t monitor, tids[2] = {0};
+	uint64_t until;
+	unsigned i;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(fds), 0);
+	monitor = fork();
+	if (!monitor) {
+		struct machine *m = guest(2, count_loop, sizeof(count_loop), NULL);
+		struct error err;
+
+		machine_start(m, &err);
+		for (i = 0; i < 2; i++)
+			tids[i] = machine_vcpu_tid(m, i);
+		if (write(fds[1], tids, sizeof(tids)) != sizeof(tids))
+			_exit(1);
+		for (;;)
+			sleep(1);
+	}
+	CU_ASSERT_EQUAL(read(fds[0], tids, sizeof(tids)), (ssize_t)sizeof(tids));
+	close(fds[0]);
+	close(fds[1]);
+	CU_ASSERT_TRUE_FATAL(tids[0] > 0 && tids[1] > 0);
+	CU_ASSERT_EQUAL(kill(tids[0], 0), 0);
+	kill(monitor, SIGKILL);
+	waitpid(monitor, &status, 0);
+	until = clock_ns() + LIMIT * 1000000ull;
+	for (i = 0; i < 2; i++) {
+		char path[64], state = 'Z';
+		FILE *f;
+
+		do { /* gone, or a zombie that init has not fetched yet */
+			clock_sleep_ms(2);
+			snprintf(path, sizeof(path), "/proc/%d/stat", tids[i]);
+			f = fopen(path, "r");
+			state = 'Z';
+			if (f) {
+				if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+					state = 'Z';
+				fclose(f);
+			}
+		} while (state != 'Z' && state != 'X' && clock_ns() < until);
+		CU_ASSERT_TRUE(state == 'Z' || state == 'X');
+	}
+}
+
+static void test_child_is_bare(void)
+{
+	struct machine *m = guest(1, count_loop, sizeof(count_loop), NULL);
+	char path[64], line[256];
+	unsigned maps_seen = 0, foreign = 0;
+	unsigned long start;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", machine_vcpu_tid(m, 0));
+	f = fopen(path, "r");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	while (fgets(line, sizeof(line), f)) {
+		start = strtoul(line, NULL, 16);
+		if (start == 0x10000 || strstr(line, "[vsyscall]"))
+			continue;
+		if (start >= TEXT && start <= STACK + 4096 && strstr(line, "hotrail-ram"))
+			maps_seen++;
+		else
+			foreign++;
+	}
+	fclose(f);
+	CU_ASSERT_TRUE(maps_seen >= 3);
+	CU_ASSERT_EQUAL(foreign, 0);
+	snprintf(path, sizeof(path), "/proc/%d/fd", machine_vcpu_tid(m, 0));
+	CU_ASSERT_EQUAL(count_entries(path), 2); /* "." and ".." */
+	machine_destroy(m);
+}
+
+static const struct suite_test tests[] = {
+	{"two vCPUs run and stop and leave nothing behind", test_runs_and_stops},
+	{"a machine never started is destroyed", test_never_started},
+	{"port writes reach the handler once", test_port},
+	{"a pause never splits a port write", test_port_loop_paused},
+	{"what ends a run and how it is told", test_endings},
+	{"refused configurations", test_refusals},
+	{"a pause freezes and registers are true", test_pause_freezes},
+	{"kicks and signals give samples", test_samples},
+	{"pauses give no samples", test_pause_is_no_sample},
+	{"tasks and single steps", test_tasks_and_steps},
+	{"a vCPU process killed from outside", test_child_killed},
+	{"vCPU processes die with the monitor", test_monitor_killed},
+	{"a vCPU process has guest memory and nothing else", test_child_is_bare},
+};
+
+SUITE_MAIN("machine-process", tests, 120)
