@@ -9,8 +9,9 @@
 #include "cmd/doc.h"
 #include "util/clock.h"
 
-#define RATE_MIN_NS 200000000ull /* a shorter window says more about the scheduler than the guest  \
-				  */
+#define RATE_MIN_NS                                                                                \
+	200000000ull /* a shorter window says more about the scheduler than the guest              \
+		      */
 
 int monitor_init(struct monitor *m, struct error *err)
 {

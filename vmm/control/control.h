@@ -12,7 +12,7 @@
 #include "util/error.h"
 #include "util/json.h"
 
-#define CONTROL_MAX_LINE (1u << 20) /* longer requests are refused and the client dropped */
+#define CONTROL_MAX_LINE    (1u << 20) /* longer requests are refused and the client dropped */
 #define CONTROL_MAX_CLIENTS 16
 
 /* Runs on the client's own server thread; several may run at once, so commands lock for themselves.
@@ -25,10 +25,12 @@ struct control_command {
 };
 
 struct control_server;
-/* Binds `path` (mode 0600, parent folder exists). Peers of another uid than ours or root are refused. */
+/* Binds `path` (mode 0600, parent folder exists). Peers of another uid than ours or root are
+ * refused. */
 int control_server_start(const char *path, const struct control_command *commands, size_t n,
 			 void *ctx, struct control_server **out, struct error *err);
-void control_server_event(struct control_server *s, const char *name, json_t *data); /* steals data */
+void control_server_event(struct control_server *s, const char *name,
+			  json_t *data);	    /* steals data */
 void control_server_stop(struct control_server *s); /* closes, joins, unlinks; NULL is fine */
 
 struct control_client;
@@ -37,7 +39,8 @@ int control_connect(const char *path, struct control_client **out, struct error 
  * HOTRAIL_EXIT_BUSY. */
 int control_connect_within(const char *path, unsigned timeout_ms, struct control_client **out,
 			   struct error *err);
-/* `arguments` is stolen and may be NULL. The error of the server becomes *err, exit code included. */
+/* `arguments` is stolen and may be NULL. The error of the server becomes *err, exit code included.
+ */
 int control_call(struct control_client *c, const char *command, json_t *arguments, json_t **ret,
 		 struct error *err);
 void control_close(struct control_client *c);

@@ -21,13 +21,16 @@ struct registry_entry {
 	bool running;
 };
 
-/* Claim `name` (NULL: first free "yard-N"). -EBUSY with HOTRAIL_EXIT_BUSY when a monitor holds it; a stale
- * folder is taken over: its socket goes away, its journal is kept as journal.old. Returns the lock's fd. */
+/* Claim `name` (NULL: first free "yard-N"). -EBUSY with HOTRAIL_EXIT_BUSY when a monitor holds it;
+ * a stale folder is taken over: its socket goes away, its journal is kept as journal.old. Returns
+ * the lock's fd. */
 int registry_claim(const char *name, struct registry_entry *out, struct error *err);
 void registry_release(struct registry_entry *e, int lock_fd); /* removes the folder */
-/* Gives the name up but keeps "log" and "journal" for the user to read; the folder is stale then. */
+/* Gives the name up but keeps "log" and "journal" for the user to read; the folder is stale then.
+ */
 void registry_leave(struct registry_entry *e, int lock_fd);
-/* Running or stale guest of that name; -ENOENT names what `hotrail ps` shows. NULL = the only running one. */
+/* Running or stale guest of that name; -ENOENT names what `hotrail ps` shows. NULL = the only
+ * running one. */
 int registry_find(const char *name, struct registry_entry *out, struct error *err);
 /* All, sorted by name; caller frees. */
 int registry_list(struct registry_entry **out, size_t *n, struct error *err);

@@ -7,6 +7,8 @@
 #include "show/show.h"
 #include "show/table.h"
 
+void screen_run(const struct show *s, const json_t *doc);
+void screen_stop(const struct show *s, const json_t *doc);
 void screen_ps(const struct show *s, const json_t *doc);
 void screen_status(const struct show *s, const json_t *doc);
 void screen_sites(const struct show *s, const json_t *doc);

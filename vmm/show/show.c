@@ -12,6 +12,8 @@ static const struct {
 	const char *kind;
 	void (*print)(const struct show *s, const json_t *doc);
 } screens[] = {
+	{"run", screen_run},
+	{"stop", screen_stop},
 	{"ps", screen_ps},
 	{"status", screen_status},
 	{"sites", screen_sites},

@@ -19,9 +19,9 @@ struct show {
 /* Width: the terminal's, else COLUMNS, else 80. */
 void show_init(struct show *s, FILE *out, bool json);
 
-/* Prints the document of that kind ("ps", "status", "sites", "top", "change", "verify", "doctor",
- * "profile", "bench-micro", "bench-yard"), as JSON or by the kind's own table. 0, or -ENOENT for an
- * unknown kind, or -EIO when `out` cannot be written. */
+/* Prints the document of that kind ("run", "stop", "ps", "status", "sites", "top", "change",
+ * "verify", "doctor", "profile", "bench-micro", "bench-yard"), as JSON or by the kind's own table.
+ * 0, or -ENOENT for an unknown kind, or -EIO when `out` cannot be written. */
 int show_document(const struct show *s, const char *kind, const json_t *doc);
 /* One document of a stream: with -j one line, else as above. Flushed. */
 int show_stream(const struct show *s, const char *kind, const json_t *doc);
