@@ -227,7 +227,7 @@ static void agrees_with_a_model(void)
 static void sorted(void)
 {
 	static const struct edge want[] = {
-		{ 0x30, 1, 9 }, { 0x10, 1, 4 }, { 0x20, 1, 4 }, { 0, 1, 1 }, { 0x5, 3, 2 },
+		{0x30, 1, 9}, {0x10, 1, 4}, {0x20, 1, 4}, {0, 1, 1}, {0x5, 3, 2},
 	};
 	struct edge_table t;
 	struct edge *e;
@@ -269,7 +269,8 @@ static gva_t target_with_hash(uint32_t high, uint32_t low)
 	return h * inverse(0xbf58476d1ce4e5b9ull);
 }
 
-/* A hostile guest makes all its targets want one slot: adds stay bounded, what does not fit is counted. */
+/* A hostile guest makes all its targets want one slot: adds stay bounded, what does not fit is
+ * counted. */
 static void colliding_targets(void)
 {
 	struct edge_table t;
@@ -290,15 +291,15 @@ static void colliding_targets(void)
 }
 
 static const struct suite_test tests[] = {
-	{ "counts", counts },
-	{ "saturates", saturates },
-	{ "limit holds", limit_holds },
-	{ "refuses", refuses },
-	{ "10 000 sites in 4 MiB", ten_thousand_sites },
-	{ "decays", decays },
-	{ "forgets and clears", forgets_and_clears },
-	{ "agrees with a model", agrees_with_a_model },
-	{ "sorted", sorted },
-	{ "colliding targets are bounded", colliding_targets },
+	{"counts", counts},
+	{"saturates", saturates},
+	{"limit holds", limit_holds},
+	{"refuses", refuses},
+	{"10 000 sites in 4 MiB", ten_thousand_sites},
+	{"decays", decays},
+	{"forgets and clears", forgets_and_clears},
+	{"agrees with a model", agrees_with_a_model},
+	{"sorted", sorted},
+	{"colliding targets are bounded", colliding_targets},
 };
 SUITE_MAIN("edge", tests, 60)
