@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The arena: nothing handed out twice, alignment and cache lines, bounds of hostile headers. */
+#include "suite.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "patch/arena.h"
+#include "patch/track.h"
+
+#define TEXT	 0xffffffff81000000ull
+#define TEXT_END 0xffffffff81010000ull
+
+static const struct guest_arena good = {.code = 0xffffffff82000000ull,
+					.code_size = 0x1000,
+					.data = 0xffffffff82001000ull,
+					.data_size = 0x1000};
+
+static int init(struct guest_arena where, gva_t start, gva_t end)
+{
+	struct error err = {0};
+	struct arena a;
+	int rc = arena_init(&a, &where, start, end, &err);
+
+	CU_ASSERT_EQUAL(rc != 0, err.text[0] != 0);
+	return rc;
+}
+
+static void law_4_nothing_is_handed_out_twice(void)
+{
+	static uint8_t code[0x1000], data[0x1000];
+	static const size_t lens[] = {19, 26, 39, 52, 64, 83, 96, 7, 16};
+	unsigned i, twice = 0, blocks = 0;
+	struct arena a;
+	gva_t at;
+	size_t n;
+
+	memset(code, 0, sizeof(code));
+	memset(data, 0, sizeof(data));
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	for (i = 0; !arena_alloc_code(&a, lens[i % 9], &at); i++, blocks++)
+		for (n = 0; n < lens[i % 9]; n++)
+			twice += code[at - good.code + n]++;
+	CU_ASSERT(blocks > 40);
+	for (i = 0; i < 8; i++) {
+		CU_ASSERT_EQUAL(arena_alloc_table(&a, sizeof(struct track_learn_table), &at), 0);
+		CU_ASSERT_EQUAL(at % 64, 0);
+		for (n = 0; n < sizeof(struct track_learn_table); n++)
+			twice += data[at - good.data + n]++;
+	}
+	for (blocks = 0; !arena_alloc_counter(&a, &at); blocks++)
+		for (n = 0; n < 4; n++)
+			twice += data[at - good.data + n]++;
+	CU_ASSERT(blocks > 8);
+	CU_ASSERT_EQUAL(twice, 0);
+	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_table(&a, 4, &at), -ENOSPC);
+	CU_ASSERT(a.code_used <= good.code_size && a.data_used <= good.data_size);
+}
+
+static void blocks_are_aligned_and_cross_as_few_lines_as_possible(void)
+{
+	struct arena a;
+	size_t len;
+	gva_t at;
+
+	for (len = 1; len <= TRACK_MAX_BYTES; len++) {
+		CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+		CU_ASSERT_EQUAL(arena_alloc_code(&a, 17, &at), 0);
+		while (!arena_alloc_code(&a, len, &at)) {
+			CU_ASSERT_EQUAL(at % TRACK_ALIGN, 0);
+			CU_ASSERT_EQUAL((at % 64 + len - 1) / 64, (len - 1) / 64);
+		}
+	}
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 20, &at), 0); /* two short ones share a line */
+	CU_ASSERT_EQUAL(at, good.code);
+	CU_ASSERT_EQUAL(arena_next_code(&a), good.code + 32);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 20, &at), 0);
+	CU_ASSERT_EQUAL(at, good.code + 32);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 0, &at), -EINVAL);
+}
+
+static void counters_keep_their_distance_while_there_is_room(void)
+{
+	gva_t at, before = 0;
+	struct arena a;
+	unsigned n;
+
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	for (n = 0; n < 32; n++) { /* half of 64 lines */
+		CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), 0);
+		CU_ASSERT(!before || at / 64 != before / 64);
+		CU_ASSERT_EQUAL(at % 4, 0);
+		before = at;
+	}
+	for (n = 0; !arena_alloc_counter(&a, &at); n++)
+		;
+	CU_ASSERT_EQUAL(n, 32 * 16); /* the rest is packed, nothing wasted */
+}
+
+static void reserved_bytes_are_not_handed_out(void)
+{
+	struct arena a;
+	gva_t at;
+
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code + 0x400, 70), 0);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 16, &at), 0);
+	CU_ASSERT(at >= good.code + 0x446);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code, 16), 0); /* an older one: no way back */
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 16, &at), 0);
+	CU_ASSERT(at > good.code + 0x446);
+	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0x100, 4), 0);
+	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), 0);
+	CU_ASSERT(at >= good.data + 0x140);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code - 16, 16), -EINVAL);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code + 0xff0, 17), -EINVAL);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code + 8, 16), -EINVAL);
+	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0xffd, 4), -EINVAL);
+	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0x1000, 4), -EINVAL);
+	CU_ASSERT_EQUAL(arena_reserve_data(&a, 0, 4), -EINVAL);
+}
+
+static void broken_headers_are_refused(void)
+{
+	struct guest_arena g = good;
+
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), 0);
+	CU_ASSERT_EQUAL(init(g, TEXT, good.code + 1), -EINVAL); /* text runs into the code half */
+	CU_ASSERT_EQUAL(init(g, TEXT_END, TEXT), -EINVAL);
+	g.data = good.code + 0xfc0;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL); /* halves overlap */
+	g = good;
+	g.data = TEXT + 0x1000;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL); /* counters in text */
+	g = good;
+	g.code += 1;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL);
+	g = good;
+	g.code_size = -0x1000ull;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL);
+	g = good;
+	g.data = 0xfffffffffffff000ull;
+	g.data_size = 0x2000;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL); /* wraps to 0 */
+	g = good;
+	g.code = 0xffff888000000000ull;
+	CU_ASSERT_EQUAL(init(g, TEXT, TEXT_END), -EINVAL);
+	g = good;
+	g.data = 0x7fff0000;
+	CU_ASSERT_EQUAL(init(g, 0x40000000, 0x40010000), -EINVAL); /* low text, high tracks */
+	g.code = 0x7ffff000;
+	g.code_size = 0x2000;
+	CU_ASSERT_EQUAL(init(g, 0x40000000, 0x40010000), -EINVAL); /* passes 2 GiB */
+}
+
+static void an_empty_arena_is_always_full(void)
+{
+	const struct guest_arena none = {0};
+	struct arena a;
+	gva_t at;
+
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &none, TEXT, TEXT_END, NULL), 0);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 1, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_table(&a, 64, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_reserve_code(&a, 0, 1), -EINVAL);
+}
+
+static const struct suite_test tests[] = {
+	{"law 4 - nothing is handed out twice", law_4_nothing_is_handed_out_twice},
+	{"blocks are aligned and cross as few lines as possible",
+	 blocks_are_aligned_and_cross_as_few_lines_as_possible},
+	{"counters keep their distance while there is room",
+	 counters_keep_their_distance_while_there_is_room},
+	{"reserved bytes are not handed out", reserved_bytes_are_not_handed_out},
+	{"broken headers are refused", broken_headers_are_refused},
+	{"an empty arena is always full", an_empty_arena_is_always_full},
+};
+SUITE_MAIN("arena", tests, 20)
