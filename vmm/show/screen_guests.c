@@ -2,6 +2,7 @@
 /* Screens about guests: ps, status, sites, top, verify. */
 #include "show/screens.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ void screen_ps(const struct show *s, const json_t *doc)
 			 number_count(doc_number(g, "ops_per_s")).s);
 		table_row(t);
 		table_cell(t, STYLE_HEAD, doc_string(g, "name"));
-		table_number(t, number_fixed(doc_number(g, "pid"), 0));
+		table_number(
+			t, number_fixed(doc_amount(g, "pid") > 0 ? doc_number(g, "pid") : NAN, 0));
 		table_cell(t, part_state_style(state), state);
 		table_cell(t, STYLE_PLAIN, doc_string(g, "machine"));
 		table_number(t, number_count(doc_number(g, "vcpus")));
@@ -76,10 +78,10 @@ static void workload_item(const struct show *s, const json_t *doc)
 		json_is_integer(phase) ? (char)('A' + (json_integer_value(phase) & 7)) : '-', 0};
 
 	lines_item(s, "Workload", wrong ? STYLE_BAD : STYLE_PLAIN,
-		   "%s op/s in phase %s; %s operations in %s batches, wrong calls %s",
+		   "%s op/s in phase %s, %s operations so far, wrong calls %s",
 		   number_count(doc_number(w, "ops_per_s")).s,
 		   json_is_string(phase) ? style_clean(s, json_string_value(phase)).s : letter,
-		   number_count(doc_number(w, "ops")).s, number_count(doc_number(w, "batches")).s,
+		   number_count(doc_number(w, "ops")).s,
 		   number_count(doc_number(w, "wrong_calls")).s);
 }
 
@@ -98,20 +100,20 @@ static void engine_items(const struct show *s, const json_t *doc)
 static void promotion_items(const struct show *s, const json_t *doc)
 {
 	const json_t *p = doc_get(doc, "promotions");
+	double fast = doc_number(p, "fast_share");
 
-	lines_item(s, "Promotions", doc_amount(p, "quarantined") > 0 ? STYLE_BAD : STYLE_PLAIN,
-		   "%s of %s sites promoted, %s learning, %s quarantined; tracks carry %s of the "
-		   "counted calls, "
-		   "%s of those at promoted sites stay on the track",
-		   number_count(doc_number(p, "promoted")).s,
+	lines_item(s, "Sites", doc_amount(p, "quarantined") > 0 ? STYLE_BAD : STYLE_PLAIN,
+		   "%s, of them promoted %s, learning %s, quarantined %s",
 		   number_count(doc_number(p, "sites")).s,
+		   number_count(doc_number(p, "promoted")).s,
 		   number_count(doc_number(p, "learning")).s,
-		   number_count(doc_number(p, "quarantined")).s,
-		   number_percent(doc_number(p, "coverage")).s,
-		   doc_number(p, "fast_share") < 0 ? "-"
-						   : number_percent(doc_number(p, "fast_share")).s);
-	lines_item(s, "", doc_amount(p, "failed") > 0 ? STYLE_BAD : STYLE_PLAIN, "%s",
+		   number_count(doc_number(p, "quarantined")).s);
+	lines_item(s, "Promotions", doc_amount(p, "failed") > 0 ? STYLE_BAD : STYLE_PLAIN, "%s",
 		   part_results(p, doc_get(p, "skipped_by")).s);
+	lines_item(s, "Calls", STYLE_PLAIN,
+		   "%s of those counted are promoted, %s of these stay on the track",
+		   number_percent(doc_number(p, "coverage")).s,
+		   fast < 0 ? "-" : number_percent(fast).s);
 }
 
 static void arena_item(const struct show *s, const json_t *doc)

@@ -145,7 +145,8 @@ size_t text_line(const char *clean, unsigned columns, const char **next)
 		return fit;
 	if (!fit) /* one wide character in one column: let it stick out */
 		fit = head_bytes(clean, 2);
-	for (end = fit; end && clean[end] != ' '; end--)
+	/* A percent sign stays with its number. */
+	for (end = fit; end && (clean[end] != ' ' || clean[end + 1] == '%'); end--)
 		;
 	if (!end) { /* no space to break at */
 		*next = clean + fit;
