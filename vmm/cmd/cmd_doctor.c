@@ -30,7 +30,7 @@ static json_t *text(const char *raw)
 	v = json_string(raw);
 	if (v)
 		return v;
-	for (i = 0; raw[i] && i < sizeof(ascii) - 1; i++)
+	for (i = 0; i < sizeof(ascii) - 1 && raw[i]; i++)
 		ascii[i] = raw[i] < 0x20 ? '?' : raw[i];
 	ascii[i] = 0;
 	return json_string(ascii);

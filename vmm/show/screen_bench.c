@@ -124,10 +124,6 @@ static struct text rate(const json_t *phase, const char *build)
 	ops = doc_number(phase, key);
 	snprintf(key, sizeof(key), "%s_spread", build);
 	spread = doc_number(phase, key);
-	if (isnan(spread)) {
-		snprintf(key, sizeof(key), "%s_ops_spread", build);
-		spread = doc_number(phase, key);
-	}
 	if (isnan(spread))
 		snprintf(t.s, sizeof(t.s), "%.100s", number_count(ops).s);
 	else
@@ -227,7 +223,17 @@ static void batch_table(const struct show *s, const json_t *batches)
 	table_print(t, 0);
 }
 
-/* Events per operation, the three builds side by side, like perf stat. */
+static bool any_number(const json_t *o)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)o, key, v) if (json_is_number(v)) return true;
+	return false;
+}
+
+/* Events per operation, the three builds side by side, like perf stat. Nothing where no counter
+ * counted. */
 static void counter_table(const struct show *s, const json_t *doc, const char *phase)
 {
 	static const struct table_column columns[] = {
@@ -236,13 +242,13 @@ static void counter_table(const struct show *s, const json_t *doc, const char *p
 		{"PROMOTED", true, 0, 0},
 		{"PLAIN", true, 0, 0},
 	};
-	const json_t *of = doc_get(doc_get(doc, "counters"), phase), *first;
+	const json_t *of = doc_get(doc_get(doc_get(doc, "phases"), phase), "counters_per_op");
+	const json_t *first = doc_get(of, "retpoline");
 	struct table *t;
 	const char *event;
 	json_t *unused;
 
-	first = doc_get(of, "retpoline");
-	if (!json_object_size(first))
+	if (!any_number(first))
 		return;
 	lines_blank(s);
 	t = table_create(s, columns, sizeof(columns) / sizeof(columns[0]));
