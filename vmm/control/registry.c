@@ -277,7 +277,7 @@ static int claim(const char *base, const char *name, struct registry_entry *out,
 
 int registry_claim(const char *name, struct registry_entry *out, struct error *err)
 {
-	char base[sizeof(out->dir)], candidate[16];
+	char base[sizeof(out->dir)], candidate[24];
 	int ret, i;
 
 	ret = name ? check_name(name, err) : 0;
