@@ -2,8 +2,10 @@
 /* Console: the guest's text, bounded in memory and harmless to a terminal. */
 #include "device/bus.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@ struct line {
 
 struct console {
 	int copy_fd;
+	unsigned long skipped;		 /* lines the reader of copy_fd was too slow for */
 	pthread_mutex_t lock;		 /* a leaf */
 	struct line ring[CONSOLE_LINES]; /* complete lines; next is overwritten first */
 	unsigned next, count;
@@ -49,18 +52,32 @@ static char sanitize(uint8_t byte)
 	return byte == '\t' || (byte >= 0x20 && byte < 0x7f) ? (char)byte : '.';
 }
 
+/*
+ * Never blocks: this runs on a vCPU's thread, and a pause waits for it. A line that finds the
+ * reader behind is kept but not copied, and the next one that goes through says how many.
+ */
 static void copy_line(struct console *c, const struct line *l)
 {
-	char out[CONSOLE_COLUMNS + 1];
+	struct pollfd pfd = {.fd = c->copy_fd, .events = POLLOUT};
+	char out[CONSOLE_COLUMNS + 64];
+	int used = 0;
 
 	if (c->copy_fd < 0)
 		return;
-	memcpy(out, l->text, l->len);
-	out[l->len] = '\n';
-	/* One write a line. What the reader does not take is lost there, not here: the line is
-	 * kept, and a vCPU must not retry for a reader that has gone. */
-	if (write(c->copy_fd, out, l->len + 1) < 0)
-		c->copy_fd = -1;
+	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT)) {
+		c->skipped++;
+		return;
+	}
+	if (c->skipped)
+		used = snprintf(out, sizeof(out), "(%lu console lines not shown)\n", c->skipped);
+	memcpy(out + used, l->text, l->len);
+	used += (int)l->len;
+	out[used++] = '\n';
+	/* Less than PIPE_BUF, so a pipe that polls writable takes it whole. */
+	if (write(c->copy_fd, out, (size_t)used) < 0)
+		c->skipped++;
+	else
+		c->skipped = 0;
 }
 
 static void finish_line(struct console *c)
@@ -90,10 +107,15 @@ void console_write(void *console, unsigned vcpu, uint32_t value)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static const struct line *line_back(const struct console *c, unsigned back)
+{
+	return &c->ring[(c->next + CONSOLE_LINES - back) % CONSOLE_LINES];
+}
+
 size_t console_tail(struct console *c, unsigned n, char *buf, size_t len)
 {
 	const struct line *l;
-	size_t used = 0;
+	size_t used = 0, need = 0;
 	unsigned i;
 
 	if (!len)
@@ -101,16 +123,17 @@ size_t console_tail(struct console *c, unsigned n, char *buf, size_t len)
 	pthread_mutex_lock(&c->lock);
 	if (n > c->count)
 		n = c->count;
-	for (i = n; i > 0; i--) {
-		l = &c->ring[(c->next + CONSOLE_LINES - i) % CONSOLE_LINES];
-		if (used + l->len + 2 > len) /* separator and NUL: whole lines or nothing */
-			break;
-		if (i < n)
-			buf[used++] = '\n';
+	/* Whole lines, the newest: each needs one byte more, a separator or the NUL. */
+	for (i = 0; i < n && need + line_back(c, i + 1)->len + 1 <= len; i++)
+		need += line_back(c, i + 1)->len + 1;
+	for (; i > 0; i--) {
+		l = line_back(c, i);
 		memcpy(buf + used, l->text, l->len);
 		used += l->len;
+		buf[used++] = i > 1 ? '\n' : '\0';
 	}
-	buf[used] = '\0';
 	pthread_mutex_unlock(&c->lock);
-	return used;
+	if (!used)
+		buf[0] = '\0';
+	return used ? used - 1 : 0;
 }
