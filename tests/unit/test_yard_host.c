@@ -1,144 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The host's side of the yard over a machine that is only memory: boot, statistics
- * under the sequence, digests, micro runs, lying guests, and guest_ops.
+ * under the sequence, digests, micro runs, lying guests.
  */
-#include "suite.h"
+#include "yard_fixture.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include "elf_builder.h"
-#include "guest/thunk.h"
-#include "guest/yard.h"
 #include "util/clock.h"
-
-#define BASE HOTRAIL_BASE_LOW
-#define SEED 0x1234567890abcdefull
-
-/* --- a machine that is only memory; these replace the real ones in this program --- */
-
-struct machine {
-	uint8_t *ram;
-	uint64_t ram_bytes;
-	unsigned vcpus;
-	int cpl;
-	bool ended;
-	struct machine_regs entry[HOTRAIL_MAX_VCPUS];
-};
-
-void *machine_ram_range(const struct machine *m, gpa_t gpa, uint64_t len)
-{
-	return gpa <= m->ram_bytes && len <= m->ram_bytes - gpa ? m->ram + gpa : NULL;
-}
-
-unsigned machine_vcpus(const struct machine *m)
-{
-	return m->vcpus;
-}
-
-int machine_cpl(const struct machine *m)
-{
-	return m->cpl;
-}
-
-int machine_set_entry(struct machine *m, unsigned vcpu, const struct machine_regs *regs,
-		      struct error *err)
-{
-	if (vcpu >= m->vcpus)
-		return error_set(err, HOTRAIL_EXIT_FAILED, -EINVAL, "no such vCPU");
-	m->entry[vcpu] = *regs;
-	return 0;
-}
-
-int machine_wait_end(struct machine *m, int timeout_ms, struct machine_report *report)
-{
-	memset(report, 0, sizeof(*report));
-	snprintf(report->text, sizeof(report->text), "it fell over");
-	return m->ended;
-}
-
-/* --- a reference of our own --- */
-
-static unsigned references;
-
-uint64_t yard_reference(uint64_t seed, unsigned slot, unsigned phase)
-{
-	__atomic_fetch_add(&references, 1, __ATOMIC_RELAXED);
-	return seed * 31 + slot * 0x9e3779b97f4a7c15ull + phase * 0x123456789ull;
-}
-
-uint64_t yard_micro_expected(unsigned target)
-{
-	return 1000 + target;
-}
-
-/* --- a target that reads that memory --- */
-
-static struct fixture {
-	struct elf_builder b;
-	struct image *img;
-	struct machine m;
-	struct yard *y;
-	struct target target;
-	bool unreadable;
-} f;
-
-static uint8_t *memory(gva_t gva)
-{
-	return f.m.ram + IMAGE_LOAD_GPA + (gva - BASE);
-}
-
-static int target_read(struct target *t, gva_t gva, void *buf, size_t len)
-{
-	if (f.unreadable || !image_segment(f.img, gva, len))
-		return -EFAULT;
-	memcpy(buf, memory(gva), len);
-	return 0;
-}
-
-static const struct target_ops ops = {.name = "memory", .read = target_read};
-
-static struct yard_stats *stats(unsigned vcpu)
-{
-	return (struct yard_stats *)memory(f.img->header.stats) + vcpu;
-}
-
-static struct yard_control *control(void)
-{
-	return (struct yard_control *)memory(f.img->header.control);
-}
-
-static void begin(bool retpoline)
-{
-	struct machine_config config = {.vcpus = EB_VCPUS};
-
-	memset(&f, 0, sizeof(f));
-	references = 0;
-	f.target.ops = &ops;
-	elf_init(&f.b, BASE, retpoline);
-	elf_place(&f.b);
-	elf_finish(&f.b);
-	CU_ASSERT_EQUAL_FATAL(image_parse(f.b.file, f.b.size, "t", &f.img, NULL), 0);
-	CU_ASSERT_EQUAL_FATAL(yard_configure(f.img, &config, NULL), 0);
-	f.m.vcpus = config.vcpus;
-	f.m.cpl = 3;
-	f.m.ram_bytes = config.ram_bytes;
-	f.m.ram = mmap(NULL, config.ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		       -1, 0);
-	CU_ASSERT_FATAL(f.m.ram != MAP_FAILED);
-	CU_ASSERT_EQUAL_FATAL(yard_boot(f.img, &f.m, SEED, NULL), 0);
-	CU_ASSERT_EQUAL_FATAL(yard_create(f.img, &f.m, SEED, &f.y, NULL), 0);
-}
-
-static void end(void)
-{
-	yard_destroy(f.y);
-	munmap(f.m.ram, f.m.ram_bytes);
-	image_free(f.img);
-}
 
 static void test_configure(void)
 {
@@ -429,97 +298,6 @@ static void test_micro_refusals(void)
 	end();
 }
 
-static void test_guest(void)
-{
-	struct guest *g;
-	struct error err;
-	char name[64];
-
-	begin(true);
-	CU_ASSERT_EQUAL_FATAL(yard_guest_create(f.img, &f.target, &g, &err), 0);
-	CU_ASSERT_EQUAL(g->sites.count, EB_SITES);
-	CU_ASSERT_EQUAL(g->arena.code, f.img->header.arena_code);
-	CU_ASSERT_EQUAL(g->arena.data_size, EB_ARENA);
-	CU_ASSERT_EQUAL(g->build_id_len, 20);
-	CU_ASSERT_EQUAL(g->text_end - g->text_start, EB_TEXT_BYTES);
-	CU_ASSERT_EQUAL(g->ops->may_patch(g, &err), 0);
-	g->ops->symbol(g, BASE + 0x81, name, sizeof(name));
-	CU_ASSERT_STRING_EQUAL(name, "worker+0x1");
-	CU_ASSERT_EQUAL(g->ops->lookup(g, "tail"), BASE + 0xa0);
-	CU_ASSERT_EQUAL(g->ops->lookup(g, "nobody"), 0);
-	CU_ASSERT_TRUE(g->ops->is_target(g, BASE + 0x80));
-	CU_ASSERT_FALSE(g->ops->is_target(g, BASE + 0x82));
-	CU_ASSERT_FALSE(g->ops->is_target(g, f.img->header.arena_code));
-	yard_guest_destroy(g);
-	end();
-}
-
-static void test_guest_compare(void)
-{
-	struct guest *g;
-	size_t differ = 9;
-
-	begin(true);
-	CU_ASSERT_EQUAL_FATAL(yard_guest_create(f.img, &f.target, &g, NULL), 0);
-	CU_ASSERT_EQUAL(yard_guest_compare(g, &differ, NULL), 0);
-	CU_ASSERT_EQUAL(differ, 0);
-	memory(BASE + 0x80)[0] = 0xcc;
-	memory(BASE + 0x1f0)[5] ^= 1; /* the last byte counts too */
-	CU_ASSERT_EQUAL(yard_guest_compare(g, &differ, NULL), 0);
-	CU_ASSERT_EQUAL(differ, 2);
-	f.unreadable = true;
-	CU_ASSERT_EQUAL(yard_guest_compare(g, &differ, NULL), -EFAULT);
-	yard_guest_destroy(g);
-	end();
-}
-
-static void test_may_patch_refusals(void)
-{
-	struct guest *g;
-	struct error err;
-
-	begin(true);
-	CU_ASSERT_EQUAL_FATAL(yard_guest_create(f.img, &f.target, &g, &err), 0);
-	/* jmp *%rax; as a kernel that found better hardware writes it */
-	memcpy(memory(BASE + EB_THUNK_RAX), "\xff\xe0\xcc", 3);
-	CU_ASSERT_EQUAL(g->ops->may_patch(g, &err), -ENOTSUP);
-	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_UNSUPPORTED);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "thunk"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "not a retpoline"));
-	f.unreadable = true;
-	CU_ASSERT_EQUAL(g->ops->may_patch(g, &err), -EFAULT);
-	yard_guest_destroy(g);
-	end();
-	begin(false);
-	CU_ASSERT_EQUAL_FATAL(yard_guest_create(f.img, &f.target, &g, &err), 0);
-	CU_ASSERT_EQUAL(g->sites.count, 0);
-	CU_ASSERT_EQUAL(g->ops->may_patch(g, &err), -ENOTSUP);
-	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_UNSUPPORTED);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "`call *%reg`"));
-	yard_guest_destroy(g);
-	end();
-}
-
-static void test_thunks(void)
-{
-	uint8_t t[] = {0xe8, 7,	   0,	 0,    0,    0xf3, 0x90, 0x0f, 0xae,
-		       0xe8, 0xeb, 0xf9, 0x48, 0x89, 0x3c, 0x24, 0xc3};
-	const uint8_t lfence[] = {0x0f, 0xae, 0xe8, 0xff, 0xe7};
-	size_t i;
-
-	CU_ASSERT_TRUE(thunk_is_retpoline(t, sizeof(t), BASE, HOTRAIL_RDI));
-	CU_ASSERT_FALSE(thunk_is_retpoline(t, sizeof(t), BASE, HOTRAIL_RSI));
-	CU_ASSERT_FALSE(thunk_is_retpoline(t, sizeof(t), BASE, HOTRAIL_R15)); /* rdi + 8 */
-	CU_ASSERT_FALSE(thunk_is_retpoline(lfence, sizeof(lfence), BASE, HOTRAIL_RDI));
-	for (i = 0; i < sizeof(t); i++)
-		CU_ASSERT_FALSE(thunk_is_retpoline(t, i, BASE, HOTRAIL_RDI));
-	for (i = 0; i < sizeof(t); i++) { /* no byte may be another */
-		t[i] ^= 0x10;
-		CU_ASSERT_FALSE(thunk_is_retpoline(t, sizeof(t), BASE, HOTRAIL_RDI));
-		t[i] ^= 0x10;
-	}
-}
-
 static const struct suite_test tests[] = {
 	{"machine configuration", test_configure},
 	{"boot", test_boot},
@@ -532,10 +310,6 @@ static const struct suite_test tests[] = {
 	{"operations never fall", test_ops_never_fall},
 	{"micro runs", test_micro},
 	{"micro refusals", test_micro_refusals},
-	{"guest table", test_guest},
-	{"guest memory against the file", test_guest_compare},
-	{"may patch refusals", test_may_patch_refusals},
-	{"recognising a retpoline", test_thunks},
 };
 
 SUITE_MAIN("yard host", tests, 60)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Sites: the retpoline calls in guest text, sorted by address. Pure; owned by one thread or read-only. */
+/* Sites: the retpoline calls in guest text, sorted by address. Pure; owned by one thread or
+ * read-only. */
 #ifndef HOTRAIL_GUEST_SITE_H
 #define HOTRAIL_GUEST_SITE_H
 
@@ -12,11 +13,11 @@
 #define SITE_MAX_LEN 6 /* cs prefix + opcode + rel32 */
 
 struct site {
-	gva_t addr; /* first byte, the prefix where there is one */
-	gva_t thunk; /* where the rel32 leads in the original text */
-	uint8_t len; /* 5 or 6 */
-	uint8_t is_jump; /* 0 = call, 1 = tail jump */
-	uint8_t reg; /* enum hotrail_reg holding the target */
+	gva_t addr;		     /* first byte, the prefix where there is one */
+	gva_t thunk;		     /* where the rel32 leads in the original text */
+	uint8_t len;		     /* 5 or 6 */
+	uint8_t is_jump;	     /* 0 = call, 1 = tail jump */
+	uint8_t reg;		     /* enum hotrail_reg holding the target */
 	uint8_t bytes[SITE_MAX_LEN]; /* original text */
 };
 

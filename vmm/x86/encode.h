@@ -19,9 +19,10 @@ struct x86_emit {
 void x86_emit_bytes(struct x86_emit *e, const void *bytes, size_t n);
 /* Does `to` fit a rel32 of an instruction that ends at `end`? */
 bool x86_rel32(gva_t end, gva_t to, int32_t *rel);
-void x86_emit_cmp_imm32(struct x86_emit *e, enum hotrail_reg reg, gva_t value); /* value must sign-extend */
-void x86_emit_je(struct x86_emit *e, gva_t to); /* 0f 84 rel32 */
-void x86_emit_jmp(struct x86_emit *e, gva_t to); /* e9 rel32 */
+void x86_emit_cmp_imm32(struct x86_emit *e, enum hotrail_reg reg,
+			gva_t value);			    /* value must sign-extend */
+void x86_emit_je(struct x86_emit *e, gva_t to);		    /* 0f 84 rel32 */
+void x86_emit_jmp(struct x86_emit *e, gva_t to);	    /* e9 rel32 */
 void x86_emit_inc_mem32(struct x86_emit *e, gva_t counter); /* incl rel(%rip) */
 void x86_emit_int3(struct x86_emit *e);
 /* Rewrite the rel32 of a 5/6-byte call/jmp at `at` (copied into out) so that it leads to `to`. */

@@ -10,7 +10,7 @@ typedef int (*pagewalk_read_fn)(void *ctx, gpa_t gpa, uint64_t *entry); /* 0 or 
 
 struct pagewalk_result {
 	gpa_t gpa;
-	uint64_t page_size; /* 4 KiB, 2 MiB or 1 GiB */
+	uint64_t page_size;		 /* 4 KiB, 2 MiB or 1 GiB */
 	bool writable, user, executable; /* after combining all levels */
 };
 
