@@ -3,23 +3,39 @@
 #include <hotrail/yard.h>
 #include "env.h"
 
-static void operation(struct env *e)
-{
-	struct packet p;
-	u32 share = BELOW(e, 100), i;
-
-	p.len = 64 + BELOW(e, 16) * 8;
-	for (i = 0; i < p.len; i += 8) {
-		u64 v = RANDOM(e);
-
-		mem_copy(p.data + i, &v, 8);
-	}
-	filter_run(e, &p, share < 60 ? 0 : share < 85 ? 1 : share < 95 ? 2 : 3);
-}
-
+/* Once a vCPU: where the code is. Everything else is set by each batch. */
 YARD_FN void kernel_init(struct env *e)
 {
+	digest_init(e);
+	hooks_init(e);
 	filter_init(e);
+	fs_init(e);
+	net_init(e);
+	task_init(e);
+	timer_init(e);
+	order_init(e);
+	sys_file_init(e);
+	sys_net_init(e);
+	sys_task_init(e);
+}
+
+static void reset(struct env *e, u64 seed, u32 slot, u32 phase)
+{
+	struct core *c = &e->core;
+
+	c->rng = seed ^ (slot + 1) * 0xd1342543de82ef95ull ^ (u64)phase << 61;
+	c->digest = core_random(c);
+	c->now = 0;
+	c->want = 0;
+	c->phase = phase;
+	syscalls_reset(e);
+	hooks_reset(e);
+	filter_reset(e);
+	fs_reset(e);
+	net_reset(e);
+	task_reset(e);
+	timer_reset(e);
+	order_reset(e);
 }
 
 YARD_FN u64 kernel_batch(struct env *e, u64 seed, u32 slot, u32 phase)
@@ -27,14 +43,11 @@ YARD_FN u64 kernel_batch(struct env *e, u64 seed, u32 slot, u32 phase)
 	struct core *c = &e->core;
 	u32 i;
 
-	c->rng = seed ^ (slot + 1) * 0xd1342543de82ef95ull ^ (u64)phase << 61;
-	c->digest = RANDOM(e);
-	c->now = 0;
-	c->phase = phase;
-	filter_reset(e);
+	reset(e, seed, slot, phase);
 	for (i = 0; i < YARD_BATCH_OPS; i++) {
 		c->now++;
-		operation(e);
+		syscall_run(e);
+		timer_tick(e);
 	}
 	return c->digest;
 }

@@ -153,7 +153,7 @@ STAGE(stage_count, STAGE_COUNT)
 	struct filter *f = &e->filter;
 
 	ENTER(e, at->class, FILTER_CLASS, STAGE_COUNT);
-	f->counters[8 + p->proto] += p->len;
+	f->counters[8 + (p->proto & 3)] += p->len;
 	f->counters[12 + (p->mark & 3)]++;
 	p->mark ^= (u32)mem_hash(p->data, 40, f->counters[8]);
 	NEXT(e, p, at);

@@ -7,8 +7,26 @@
 #include <hotrail/yard.h>
 #include "guest/yard.h"
 
+/* clang-format off: the order follows who calls whom */
 #include "lib.c"
+#include "digest.c"
+#include "hooks.c"
 #include "filter.c"
+#include "block.c"
+#include "fs_ext.c"
+#include "fs_log.c"
+#include "fs_tmp.c"
+#include "vfs.c"
+#include "device.c"
+#include "proto.c"
+#include "family.c"
+#include "socket.c"
+#include "task.c"
+#include "timer.c"
+#include "order.c"
+#include "sys_file.c"
+#include "sys_net.c"
+#include "sys_task.c"
 #include "batch.c"
 #include "layout.h"
 
