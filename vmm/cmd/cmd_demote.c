@@ -39,5 +39,5 @@ int cmd_demote(int argc, char **argv)
 		return cmd_parse_exit(n);
 	if (all == (sites.count > 0))
 		return cmd_misuse(&usage, "give either --all or --site SITE");
-	return change_do(guest, "demote", json_object(), &sites, json);
+	return change_do(guest, "demote", json_pack("{s:b}", "all", all), &sites, json);
 }

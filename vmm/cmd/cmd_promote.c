@@ -58,7 +58,7 @@ int cmd_promote(int argc, char **argv)
 		return cmd_misuse(
 			&usage,
 			"--coverage 0 asks for nothing; to undo, use `hotrail demote --all`");
-	arguments = json_pack("{s:b}", "dry_run", dry_run);
+	arguments = json_pack("{s:b, s:b}", "auto", automatic, "dry_run", dry_run);
 	if (coverage > 0)
 		json_object_set_new(arguments, "coverage", json_real(coverage));
 	if (follow)

@@ -14,18 +14,17 @@ int cmd_connect(const char *guest, struct control_client **out, struct registry_
 	if (ret)
 		return ret;
 	if (!e.running)
-		return error_set(
-			err, HOTRAIL_EXIT_FAILED, -ESRCH,
-			"%s is not running any more, its monitor ended without cleaning up; "
-			"its log is in %s",
-			e.name, e.dir);
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ESRCH,
+				 "%s has ended: its log is in %s, and `hotrail stop %s` removes it",
+				 e.name, e.dir, e.name);
 	if (entry)
 		*entry = e;
 	registry_path(&e, "control", path, sizeof(path));
 	ret = control_connect(path, out, err);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return error_set(err, HOTRAIL_EXIT_BUSY, ret,
-				 "%s is just starting or ending (pid %d); try again", e.name, (int)e.pid);
+				 "%s is just starting or ending (pid %d); try again", e.name,
+				 (int)e.pid);
 	return ret;
 }
 

@@ -201,19 +201,24 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	struct engine_promote p = {0};
 	struct engine_result result = {0};
 	struct monitor *m = ctx;
+	bool follow = false;
 	uint32_t *sites = NULL;
-	int r = only(arguments, "auto sites coverage dry_run", err);
+	int r = only(arguments, "auto sites coverage dry_run follow", err);
 
 	if (!r)
 		r = get_share(arguments, "coverage", &p.coverage, err);
 	if (!r)
 		r = get_bool(arguments, "dry_run", &p.dry_run, err);
 	if (!r)
+		r = get_bool(arguments, "follow", &follow, err);
+	if (!r)
 		r = get_what(m, arguments, "auto", &sites, &p.nsites, err);
 	if (r)
 		return r;
 	p.sites = sites;
 	r = engine_promote(m->engine, &p, &result, err);
+	if (!r && !p.dry_run && json_object_get(arguments, "follow"))
+		engine_follow(m->engine, follow);
 	if (r)
 		engine_result_free(&result);
 	else
@@ -332,7 +337,7 @@ static int stop(void *ctx, const json_t *arguments, json_t **ret, struct error *
 const struct control_command serve_commands[] = {
 	{"query-status", "the guest, its workload, the engine and what is applied", query_status},
 	{"query-sites", "all sites, hottest first; {limit}", query_sites},
-	{"promote", "{auto: true | sites: [...], coverage, dry_run}", promote},
+	{"promote", "{auto: true | sites: [...], coverage, dry_run, follow}", promote},
 	{"demote", "{all: true | sites: [...]}; ends following", demote},
 	{"verify", "compare guest memory with the journal, results with the host's", verify},
 	{"set-follow", "{on}: promote and watch by itself", set_follow},

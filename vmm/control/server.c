@@ -84,12 +84,16 @@ static struct slot *slot_take(struct control_server *s, int fd)
 	struct slot *c = NULL;
 	unsigned i;
 
+	pthread_mutex_lock(&s->lock);
 	for (i = 0; i < CONTROL_MAX_CLIENTS && !c; i++)
-		if (s->slots[i].state == SLOT_FREE) /* only this thread makes and frees slots */
+		if (s->slots[i].state == SLOT_FREE)
 			c = &s->slots[i];
+	if (c)
+		memset(c, 0,
+		       sizeof(*c)); /* still SLOT_FREE: only this thread makes and frees slots */
+	pthread_mutex_unlock(&s->lock);
 	if (!c)
 		return NULL;
-	memset(c, 0, sizeof(*c));
 	c->server = s;
 	c->fd = fd;
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -135,6 +139,7 @@ static void admit(struct control_server *s, int fd)
 	struct ucred peer = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(peer);
 	struct slot *c;
+	int ret;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ||
 	    (peer.uid != geteuid() && peer.uid != 0)) {
@@ -148,10 +153,11 @@ static void admit(struct control_server *s, int fd)
 	}
 	pthread_mutex_lock(&s->lock);
 	c->state = SLOT_RUNNING;
-	if (spawn(&c->thread, session_main, c))
+	ret = spawn(&c->thread, session_main, c);
+	if (ret)
 		c->state = SLOT_FREE;
 	pthread_mutex_unlock(&s->lock);
-	if (c->state == SLOT_FREE) {
+	if (ret) {
 		close(c->wake);
 		pthread_mutex_destroy(&c->lock);
 		refuse(fd, HOTRAIL_EXIT_FAILED, "no memory for another client");
