@@ -463,6 +463,11 @@ static int process_step(struct backend_vcpu *v, struct machine_regs *regs, struc
 	return error_set(err, HOTRAIL_EXIT_BUSY, -EINTR, "single step: too many signals");
 }
 
+static int process_kick_signal(void)
+{
+	return KICK_SIGNAL;
+}
+
 static pid_t process_event_tid(struct backend_vcpu *v)
 {
 	return v->child.pid ? v->child.pid : -1; /* 0 would mean the caller to perf */
@@ -483,4 +488,5 @@ const struct backend_ops backend_process = {
 	.set_regs = process_set_regs,
 	.step = process_step,
 	.event_tid = process_event_tid,
+	.kick_signal = process_kick_signal,
 };

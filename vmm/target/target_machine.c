@@ -168,6 +168,11 @@ static pid_t op_vcpu_tid(struct target *t, unsigned vcpu)
 	return machine_vcpu_tid(machine_of(t), vcpu);
 }
 
+static int op_kick_signal(struct target *t)
+{
+	return machine_kick_signal(machine_of(t));
+}
+
 static int op_step(struct target *t, unsigned vcpu, struct machine_regs *r, struct error *err)
 {
 	return machine_step(machine_of(t), vcpu, r, err);
@@ -191,6 +196,7 @@ static const struct target_ops target_machine_ops = {
 	.set_sample_hook = op_set_sample_hook,
 	.kick = op_kick,
 	.vcpu_tid = op_vcpu_tid,
+	.kick_signal = op_kick_signal,
 	.step = op_step,
 	.guest_counts_as_user = op_guest_counts_as_user,
 };
