@@ -28,7 +28,8 @@ struct fake_vcpu {
 	_Atomic bool end;		/* run() ends at the next kick */
 	_Atomic bool io_pending;
 	_Atomic unsigned parked_with_io, sampled_with_io;
-	_Atomic unsigned before_clear_us, after_clear_us, before_run_us; /* widen the windows */
+	_Atomic unsigned before_clear_us, after_clear_us, before_run_us,
+		parking_us;	     /* widen the windows */
 	_Atomic int begin_from_vcpu; /* 1 = try a pause_begin() inside run(); then its result */
 	_Atomic uint64_t work;
 	unsigned seed;
@@ -113,6 +114,7 @@ static void fake_parking(void *ctx, unsigned vcpu)
 {
 	fake[vcpu].parkings++;
 	fake[vcpu].parked_with_io += fake[vcpu].io_pending;
+	delay_us(fake[vcpu].parking_us ? rand_r(&fake[vcpu].seed) % fake[vcpu].parking_us : 0);
 }
 
 static void fake_sample(void *ctx, unsigned vcpu)
@@ -311,22 +313,23 @@ static void test_timeout(void)
 static void test_timeout_race(void)
 {
 	struct machine_pause p;
-	unsigned i, timeouts = 0;
+	unsigned i, v, timeouts = 0;
 
 	setup(VCPUS, true);
 	for (i = 0; i < VCPUS; i++)
-		fake[i].before_run_us = 200;
+		fake[i].before_run_us = fake[i].parking_us = 200;
 	for (i = 0; i < 400; i++) {
 		if (pause_begin(&machine, 20 + i % 300, &p, NULL) == 0)
 			CU_ASSERT_TRUE(pause_end(&machine, &p) >= 0)
 		else
 			timeouts++;
+		/* Who was about to park when the pauser gave up must not sleep now. */
+		for (v = 0; v < VCPUS; v++)
+			CU_ASSERT_TRUE_FATAL(works_on(v));
 		if (i % 10 == 0)
 			pause_once(0);
 	}
 	CU_ASSERT_TRUE(timeouts > 0);
-	for (i = 0; i < VCPUS; i++)
-		CU_ASSERT_TRUE(works_on(i));
 	teardown();
 }
 
