@@ -2,6 +2,8 @@
 /* Applying and undoing, and the laws that hold while it works. */
 #include "suite.h"
 
+#include <sys/stat.h>
+
 #include "fake_target.h"
 #include "patch/journal.h"
 #include "patch/patch.h"
@@ -290,6 +292,45 @@ static void law_5_a_new_monitor_takes_over_what_the_old_one_left(void)
 	teardown();
 }
 
+static void law_5_a_long_journal_is_shortened_and_still_tells_all(void)
+{
+	struct patch_request on[SITES], off[SITES];
+	struct patch_outcome o[SITES];
+	struct journal_summary s, first;
+	struct stat st;
+	gva_t track, other;
+	unsigned i, bad = 0;
+	off_t largest = 0;
+
+	setup(true);
+	other = apply_one(promote(11, 50, 4)).track;
+	CU_ASSERT_EQUAL(journal_describe(journal, &first, NULL), 0);
+	for (i = 0; i < SITES; i++) {
+		on[i] = i % 4 ? promote(i, i, 2)
+			      : (struct patch_request){.site = i, .to = PATCH_LEARNING};
+		off[i] = (struct patch_request){.site = i};
+	}
+	for (i = 0; i < 121; i++) { /* 36 300 intents, 4.6 MB if nothing were done */
+		bad += patch_apply(p, i % 2 ? off : on, SITES, o, NULL, NULL) != 0;
+		CU_ASSERT_EQUAL(stat(journal, &st), 0);
+		largest = st.st_size > largest ? st.st_size : largest;
+	}
+	CU_ASSERT_EQUAL(bad, 0);
+	CU_ASSERT(largest > JOURNAL_REWRITE_BYTES / 2 && largest < 2 * JOURNAL_REWRITE_BYTES);
+	CU_ASSERT_EQUAL(journal_describe(journal, &s, NULL), 0);
+	CU_ASSERT(s.in_use && s.promoted == SITES * 3 / 4 && s.learning == SITES / 4 &&
+		  !s.torn_bytes);
+	CU_ASSERT_EQUAL(s.created_ns, first.created_ns);
+	track = patch_site_state(p, 11)->track;
+	patcher_destroy(p);
+	CU_ASSERT_EQUAL_FATAL(patcher_create(&f.guest, journal, &p, NULL), 0);
+	CU_ASSERT_EQUAL(patch_count(p, PATCH_PROMOTED), SITES * 3 / 4);
+	CU_ASSERT_EQUAL(patch_count(p, PATCH_LEARNING), SITES / 4);
+	CU_ASSERT_EQUAL(patch_site_state(p, 11)->track, track);
+	CU_ASSERT_EQUAL(apply_one(promote(11, 50, 4)).track, other); /* an old block, still known */
+	teardown();
+}
+
 static void counters_are_read_cleared_and_start_at_zero(void)
 {
 	struct track_learn_table table, zero = {0};
@@ -382,6 +423,8 @@ static const struct suite_test tests[] = {
 	 law_5_the_intent_is_on_disk_before_the_guest_changes},
 	{"law 5 - a new monitor takes over what the old one left",
 	 law_5_a_new_monitor_takes_over_what_the_old_one_left},
+	{"law 5 - a long journal is shortened and still tells all",
+	 law_5_a_long_journal_is_shortened_and_still_tells_all},
 	{"counters are read cleared and start at zero",
 	 counters_are_read_cleared_and_start_at_zero},
 	{"verify agrees until something is touched", verify_agrees_until_something_is_touched},

@@ -233,8 +233,11 @@ static int may_patch(struct patcher *p, const struct patch_request *requests, si
 static int run_plan(struct patcher *p, struct plan *plan, struct patch_outcome *outcomes,
 		    struct patch_summary *sum, struct error *err)
 {
-	int rc = p->journal ? journal_intend(p->journal, plan->intents, plan->count, err) : 0;
+	int rc = 0;
 
+	patcher_shorten_journal(p);
+	if (p->journal)
+		rc = journal_intend(p->journal, plan->intents, plan->count, err);
 	if (rc) {
 		fail_pending(plan, 0, outcomes, PATCH_REASON_NONE);
 		return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The journal: what was about to be changed reaches the disk before it reaches the
- * guest (law 5). A file of fixed records that only grows; each record carries its
+ * guest (law 5). A file of fixed records that only
+ * grows, until it is replaced as a whole by a short one; each record carries its
  * sequence number and a CRC-32C. What really happened is decided on replay by looking
  * at memory, so a lost commit record costs nothing.
  *
@@ -13,9 +14,10 @@
 
 #include "patch/patch.h"
 
-#define JOURNAL_RECORD_SIZE 128
-#define JOURNAL_MAX_BYTES   (256u << 20) /* a larger file is refused unread */
-#define JOURNAL_VERSION	    1
+#define JOURNAL_RECORD_SIZE   128
+#define JOURNAL_MAX_BYTES     (256u << 20) /* a larger file is refused unread */
+#define JOURNAL_REWRITE_BYTES (1 << 20)	   /* below, a journal is left to grow */
+#define JOURNAL_VERSION	      1
 
 struct journal_identity { /* which text the addresses belong to */
 	uint8_t build_id[20];
@@ -115,6 +117,15 @@ int journal_commit(struct journal *j, const struct journal_result *unapplied, si
 		   unsigned applied, unsigned skipped, unsigned failed, struct error *err);
 /* The whole batch came to nothing. */
 int journal_abort(struct journal *j, struct error *err);
+/* Has it grown enough to be worth a rewrite? */
+bool journal_grown(const struct journal *j);
+/*
+ * Replace the file by one that holds just these intents as one batch; those marked
+ * `failed` name tracks that exist but lead nowhere now. On error the old file stays and
+ * remains in use.
+ */
+int journal_rewrite(struct journal *j, const struct journal_identity *id,
+		    struct journal_intent *intents, size_t n, struct error *err);
 void journal_close(struct journal *j); /* writes the closing record; NULL is fine */
 
 /* Close without a closing record: the file stays as it is. */

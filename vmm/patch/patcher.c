@@ -48,7 +48,7 @@ void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state)
 	p->slots[site].now.state = state;
 }
 
-static void identify(const struct guest *g, struct journal_identity *id)
+void patcher_identify(const struct guest *g, struct journal_identity *id)
 {
 	*id = (struct journal_identity){.text_start = g->text_start, .text_end = g->text_end};
 	id->build_id_len =
@@ -71,7 +71,7 @@ static int open_journal(struct patcher *p, const char *path, struct error *err)
 
 	if (rc)
 		return rc;
-	identify(p->guest, &id);
+	patcher_identify(p->guest, &id);
 	if (log.records && same_guest(&id, &log.identity))
 		rc = patcher_adopt(p, &log, &fresh, err);
 	else if (log.records && !log.closed)

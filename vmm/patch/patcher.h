@@ -43,6 +43,11 @@ uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_
 /* Change a site's state and the count of states. */
 void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state);
 
+/* Which text a journal of this guest speaks of. */
+void patcher_identify(const struct guest *g, struct journal_identity *id);
+/* Shorten a journal that has grown. It may fail: the long one is as good. */
+void patcher_shorten_journal(struct patcher *p);
+
 /* Take over what an earlier monitor left (patch/adopt.c). `fresh` = nothing of it is in this guest.
  */
 int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh, struct error *err);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One journal record as it lies in the file. Private to the journal's own files. */
+/* One journal record as it lies in the file, and an open journal. Private to the journal's own
+ * files. */
 #ifndef HOTRAIL_PATCH_RECORD_H
 #define HOTRAIL_PATCH_RECORD_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "patch/journal.h"
 #include "util/crc32c.h"
@@ -50,6 +52,21 @@ struct record {
 	uint32_t reserved2, crc; /* crc over all bytes before it */
 } __attribute__((packed));
 _Static_assert(sizeof(struct record) == JOURNAL_RECORD_SIZE, "record layout");
+
+struct journal {
+	int fd;
+	uint64_t seq;		/* of the next record */
+	uint32_t batch;		/* last one begun */
+	off_t size;		/* valid bytes in the file */
+	struct record *pending; /* put but not flushed */
+	size_t count, cap;
+	uint64_t created_ns; /* in the header */
+	off_t rewritten;     /* size after the last rewrite */
+	char *path;
+};
+
+/* "cannot write the journal": sets *err from errno, returns -errno. */
+int journal_not_writable(const struct journal *j, struct error *err);
 
 static inline uint32_t record_crc(const struct record *r)
 {
