@@ -93,6 +93,13 @@ static void fetcher_stop(struct fetcher *f)
 	json_decref(f->doc);
 }
 
+static void suspend(struct live *l)
+{
+	live_suspend(l->page);
+	kill(getpid(), SIGSTOP);
+	live_resume(l->page);
+}
+
 static void take_signals(struct live *l)
 {
 	struct signalfd_siginfo info;
@@ -103,14 +110,22 @@ static void take_signals(struct live *l)
 			live_resize(l->page);
 			break;
 		case SIGTSTP:
-			live_suspend(l->page);
-			kill(getpid(), SIGSTOP);
-			live_resume(l->page);
+			suspend(l);
 			break;
 		default:
 			l->over = true;
 		}
 	}
+}
+
+static void take_keys(struct live *l)
+{
+	enum live_key key = live_keys(l->page);
+
+	if (key == LIVE_KEY_SUSPEND)
+		suspend(l);
+	else if (key == LIVE_KEY_QUIT)
+		l->over = true;
 }
 
 static void take_answer(struct live *l)
@@ -156,8 +171,8 @@ static void loop(struct live *l, int tty)
 			take_answer(l);
 		if (fds[2].revents & (POLLHUP | POLLERR | POLLNVAL))
 			l->over = true;
-		else if (fds[2].revents && live_keys(l->page) == LIVE_KEY_QUIT)
-			l->over = true;
+		else if (fds[2].revents)
+			take_keys(l);
 	}
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "show/screens.h"
 
@@ -19,6 +21,19 @@ struct live_page {
 	SCREEN *screen;
 	unsigned first, lines; /* first line shown; lines of the page */
 };
+
+/* Ctrl-Z comes as a key: while ncurses draws it ignores SIGTSTP, which throws away one that is
+ * pending. */
+static void suspend_is_a_key(int fd)
+{
+	struct termios t;
+
+	if (tcgetattr(fd, &t))
+		return;
+	t.c_cc[VSUSP] = _POSIX_VDISABLE;
+	tcsetattr(fd, TCSADRAIN, &t);
+	def_prog_mode();
+}
 
 static void start_colors(struct live_page *p)
 {
@@ -53,6 +68,7 @@ int live_open(const struct show *s, FILE *in, struct live_page **out, struct err
 	cbreak();
 	noecho();
 	nonl();
+	suspend_is_a_key(fileno(in));
 	curs_set(0);
 	keypad(stdscr, TRUE);
 	nodelay(stdscr, TRUE);
@@ -72,7 +88,6 @@ void live_close(struct live_page *p)
 
 void live_suspend(struct live_page *p)
 {
-	def_prog_mode();
 	endwin();
 }
 
@@ -158,7 +173,7 @@ static unsigned count_lines(const char *text)
 void live_draw(struct live_page *p, const json_t *doc, unsigned interval_ms)
 {
 	unsigned room = LINES > 1 ? (unsigned)LINES - 1 : 1, i;
-	char *text = render(p, doc), *line = text;
+	char *text = render(p, doc), *line = text, foot[120];
 
 	if (!text)
 		return;
@@ -174,10 +189,12 @@ void live_draw(struct live_page *p, const json_t *doc, unsigned interval_ms)
 		attr_set(A_NORMAL, 0, NULL);
 		line += len + (line[len] == '\n');
 	}
+	snprintf(foot, sizeof(foot), " lines %u-%u of %u   q quit   up/down scroll   every %.2g s ",
+		 p->lines ? p->first + 1 : 0,
+		 p->first + room < p->lines ? p->first + room : p->lines, p->lines,
+		 interval_ms / 1000.0);
 	attr_set(A_REVERSE, 0, NULL);
-	mvprintw(LINES - 1, 0, " q quit   up/down scroll   every %.1f s   lines %u-%u of %u ",
-		 interval_ms / 1000.0, p->lines ? p->first + 1 : 0,
-		 p->first + room < p->lines ? p->first + room : p->lines, p->lines);
+	mvaddnstr(LINES - 1, 0, foot, COLS - 1);
 	attr_set(A_NORMAL, 0, NULL);
 	refresh();
 	free(text);
@@ -204,6 +221,8 @@ enum live_key live_keys(struct live_page *p)
 		case 4:
 		case 27:
 			return LIVE_KEY_QUIT;
+		case 26: /* Ctrl-Z */
+			return LIVE_KEY_SUSPEND;
 		case KEY_UP:
 		case 'k':
 			scroll_by(p, -1);

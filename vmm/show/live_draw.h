@@ -6,7 +6,7 @@
 
 #include "show/show.h"
 
-enum live_key { LIVE_KEY_NONE, LIVE_KEY_QUIT, LIVE_KEY_REDRAW };
+enum live_key { LIVE_KEY_NONE, LIVE_KEY_QUIT, LIVE_KEY_REDRAW, LIVE_KEY_SUSPEND };
 
 struct live_page;
 

@@ -9,13 +9,13 @@
 #include "show/doc.h"
 #include "show/number.h"
 
-enum { COL_RESULT, COL_SITE, COL_SHARE, COL_CALLS, COL_TARGETS, COL_HIT, COL_GAIN, COLS };
+enum { COL_RESULT, COL_SITE, COL_SHARE, COL_CALLS, COL_TARGETS, COL_HIT, COL_FAST, COLS };
 
 static const struct table_column columns[COLS] = {
-	[COL_RESULT] = {"RESULT", false, 0, 0}, [COL_SITE] = {"SITE", false, 16, 0},
-	[COL_SHARE] = {"SHARE", true, 0, 0},	[COL_CALLS] = {"CALLS", true, 0, 2},
-	[COL_TARGETS] = {"WHY", false, 20, 1},	[COL_HIT] = {"HIT", true, 0, 0},
-	[COL_GAIN] = {"GAIN", true, 0, 3},
+	[COL_RESULT] = {"RESULT", false, 0, 0},	   [COL_SITE] = {"SITE", false, 16, 0},
+	[COL_SHARE] = {"SHARE", true, 0, 0},	   [COL_CALLS] = {"CALLS", true, 0, 2},
+	[COL_TARGETS] = {"WHY", false, 20, 1},	   [COL_HIT] = {"HIT", true, 0, 0},
+	[COL_FAST] = {"FAST CALLS/s", true, 0, 3},
 };
 
 /* "to ramfs_read, ext_read", or the reason for not doing it. */
@@ -42,7 +42,6 @@ static struct text why(const json_t *change)
 static void change_row(struct table *t, const json_t *change)
 {
 	const char *result = doc_string(change, "result"), *name = doc_string(change, "name");
-	struct text gain = number_percent(doc_number(change, "estimated_gain"));
 
 	table_row(t);
 	table_cell(t, part_state_style(result), result);
@@ -51,7 +50,7 @@ static void change_row(struct table *t, const json_t *change)
 	table_number(t, number_count(doc_number(change, "calls")));
 	table_cell(t, STYLE_PLAIN, why(change).s);
 	table_number(t, number_percent(doc_number(change, "hit")));
-	table_number(t, gain);
+	table_number(t, number_count(doc_number(change, "fast_calls_per_s")));
 }
 
 /* Reasons of the skipped lines, counted; NULL on no memory. */

@@ -60,27 +60,26 @@ static void guest_heading(const struct show *s, const json_t *doc)
 	const json_t *g = doc_get(doc, "guest");
 	double cpl = doc_number(g, "cpl"), vcpus = doc_number(g, "vcpus");
 
-	fprintf(s->out, "%s%-*s%s ", style_on(s, STYLE_HEAD), LINES_LABEL - 1,
-		style_clean(s, doc_string(g, "name")).s, style_off(s));
-	fprintf(s->out, "pid %s, %s machine, %s %s at level %s, %s MiB, up %s\n",
-		number_fixed(doc_number(g, "pid"), 0).s, style_clean(s, doc_string(g, "machine")).s,
-		number_count(vcpus).s, vcpus == 1 ? "vCPU" : "vCPUs", number_fixed(cpl, 0).s,
-		number_count(doc_number(g, "mem_mib")).s,
-		number_seconds(doc_number(g, "uptime_s")).s);
+	lines_item(s, style_clean(s, doc_string(g, "name")).s, STYLE_PLAIN,
+		   "pid %s, %s machine, %s %s at level %s, %s MiB, up %s",
+		   number_fixed(doc_number(g, "pid"), 0).s,
+		   style_clean(s, doc_string(g, "machine")).s, number_count(vcpus).s,
+		   vcpus == 1 ? "vCPU" : "vCPUs", number_fixed(cpl, 0).s,
+		   number_count(doc_number(g, "mem_mib")).s,
+		   number_seconds(doc_number(g, "uptime_s")).s);
 }
 
 static void workload_item(const struct show *s, const json_t *doc)
 {
 	const json_t *w = doc_get(doc, "workload");
 	bool wrong = doc_amount(w, "wrong_calls") > 0;
-	const json_t *phase = doc_get(doc, "guest.phase");
+	const char *phase = doc_string(doc, "guest.phase");
 	char letter[2] = {
-		json_is_integer(phase) ? (char)('A' + (json_integer_value(phase) & 7)) : '-', 0};
+		phase && *phase >= 'a' && *phase <= 'z' ? (char)(*phase - 'a' + 'A') : '-', 0};
 
 	lines_item(s, "Workload", wrong ? STYLE_BAD : STYLE_PLAIN,
 		   "%s op/s in phase %s, %s operations so far, wrong calls %s",
-		   number_count(doc_number(w, "ops_per_s")).s,
-		   json_is_string(phase) ? style_clean(s, json_string_value(phase)).s : letter,
+		   number_count(doc_number(w, "ops_per_s")).s, letter,
 		   number_count(doc_number(w, "ops")).s,
 		   number_count(doc_number(w, "wrong_calls")).s);
 }
@@ -194,9 +193,10 @@ void screen_verify(const struct show *s, const json_t *doc)
 		   number_count(doc_number(doc, "unreadable")).s);
 	if (!agrees && doc_get(doc, "differ"))
 		lines_item(s, "", STYLE_BAD,
-			   "first: site %s. Somebody else wrote there; such sites are quarantined "
+			   "first: site %s, %s. Somebody else wrote there; such sites are quarantined "
 			   "and left alone",
-			   number_fixed(doc_number(doc, "first_bad"), 0).s);
+			   number_fixed(doc_number(doc, "first_bad"), 0).s,
+			   style_clean(s, doc_string(doc, "first_bad_name")).s);
 	lines_item(s, "Results", wrong > 0 ? STYLE_BAD : STYLE_GOOD, "wrong calls %s%s",
 		   number_count(doc_number(doc, "wrong_calls")).s,
 		   wrong > 0 ? ": the guest's results are not what the host computes" : "");

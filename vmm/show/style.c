@@ -127,6 +127,8 @@ void lines_item(const struct show *s, const char *label, enum style style, const
 	if (n < 0)
 		return;
 	fprintf(s->out, "%s%-*s%s", style_on(s, STYLE_HEAD), LINES_LABEL, label, style_off(s));
+	if (text_width(label) >= LINES_LABEL)
+		fprintf(s->out, "\n%*s", LINES_LABEL, "");
 	paragraph(s, LINES_LABEL, true, style, raw);
 	free(raw);
 }
