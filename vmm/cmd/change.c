@@ -1,81 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What promote and demote share: which sites are meant, and what the answer means. */
+/* What promote and demote share: asking for a change, and what the answer means. */
 #include "cmd/change.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "patch/patch.h"
 #include "show/show.h"
-#include "util/parse.h"
-
-static bool fits(const json_t *site, const char *word, bool numeric, uint64_t number)
-{
-	const char *name = json_string_value(json_object_get(site, "name"));
-	const json_t *index = json_object_get(site, "index");
-	gva_t addr;
-
-	if (name && !strcmp(name, word))
-		return true;
-	if (!numeric)
-		return false;
-	if (!strncmp(word, "0x", 2))
-		return !json_get_addr(json_object_get(site, "addr"), &addr) && addr == number;
-	return json_is_integer(index) && (uint64_t)json_integer_value(index) == number;
-}
-
-/* Index of the one site that `word` means, or -errno. */
-static long find_site(const json_t *sites, const char *word, struct error *err)
-{
-	uint64_t number = 0;
-	bool numeric = !parse_u64(word, &number);
-	long found = -1;
-	size_t i;
-
-	for (i = 0; i < json_array_size(sites); i++) {
-		const json_t *site = json_array_get(sites, i);
-
-		if (!fits(site, word, numeric, number))
-			continue;
-		if (found >= 0)
-			return error_set(
-				err, HOTRAIL_EXIT_USAGE, -EINVAL,
-				"site \"%.100s\" means several sites; use the number or the "
-				"address that `hotrail sites -j` shows",
-				word);
-		found = (long)json_integer_value(json_object_get(site, "index"));
-	}
-	return found >= 0 ? found
-			  : error_set(err, HOTRAIL_EXIT_USAGE, -ENOENT,
-				      "no site \"%.100s\"; `hotrail sites` lists numbers and names",
-				      word);
-}
-
-int change_sites(struct control_client *c, const struct cmd_list *named, json_t **out,
-		 struct error *err)
-{
-	json_t *doc, *list;
-	long site = 0;
-	unsigned i;
-	int ret = control_call(c, "query-sites", NULL, &doc, err);
-
-	if (ret)
-		return ret;
-	list = json_array();
-	for (i = 0; i < named->count && site >= 0; i++) {
-		site = find_site(json_object_get(doc, "sites"), named->item[i], err);
-		if (site >= 0)
-			json_array_append_new(list, json_integer(site));
-	}
-	json_decref(doc);
-	if (site < 0) {
-		json_decref(list);
-		return (int)site;
-	}
-	*out = list;
-	return 0;
-}
 
 int change_exit(const json_t *doc)
 {
@@ -106,25 +37,34 @@ int change_exit(const json_t *doc)
 	return same || !json_array_size(changes) ? HOTRAIL_EXIT_OK : HOTRAIL_EXIT_FAILED;
 }
 
+static json_t *site_list(const struct cmd_list *named)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; i < named->count; i++)
+		json_array_append_new(list, json_string(named->item[i]) ?: json_string("?"));
+	return list;
+}
+
 int change_do(const char *guest, const char *command, json_t *arguments,
-	      const struct cmd_list *named, bool json)
+	      const struct cmd_list *named, const char *all_flag, bool json)
 {
 	struct control_client *c = NULL;
-	json_t *sites = NULL, *doc = NULL;
 	struct error err = {0};
+	json_t *doc = NULL;
 	struct show s;
 	int ret;
 
+	if (named->count)
+		json_object_set_new(arguments, "sites", site_list(named));
+	else
+		json_object_set_new(arguments, all_flag, json_true());
 	ret = cmd_connect(guest, &c, NULL, &err);
-	if (!ret && named->count)
-		ret = change_sites(c, named, &sites, &err);
-	if (sites)
-		json_object_set_new(arguments, "sites", sites);
-	if (!ret) {
+	if (ret)
+		json_decref(arguments);
+	else
 		ret = control_call(c, command, arguments, &doc, &err);
-		arguments = NULL;
-	}
-	json_decref(arguments);
 	control_close(c);
 	if (ret)
 		return cmd_fail(&err);

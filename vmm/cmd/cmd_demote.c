@@ -7,7 +7,8 @@ static const char more[] =
 	"workload by itself, so that what was undone stays undone. Tasks that are inside a track\n"
 	"finish there: tracks are never rewritten. Demoting what is not promoted is no error.\n"
 	"\n"
-	"SITE is a number or a name from `hotrail sites`, or an address 0x....\n"
+	"SITE is a number or a name from `hotrail sites`, an address 0x..., or a function: all its "
+	"sites.\n"
 	"\n"
 	"Exit status: 0 done or already done, 1 something failed, 3 the guest is busy, 5 refused\n"
 	"for safety (somebody else changed those bytes).\n"
@@ -39,5 +40,5 @@ int cmd_demote(int argc, char **argv)
 		return cmd_parse_exit(n);
 	if (all == (sites.count > 0))
 		return cmd_misuse(&usage, "give either --all or --site SITE");
-	return change_do(guest, "demote", json_pack("{s:b}", "all", all), &sites, json);
+	return change_do(guest, "demote", json_object(), &sites, "all", json);
 }

@@ -10,7 +10,8 @@ static const char more[] =
 	"the guest's own retpoline. The guest is learned anew first, for about 100 ms. Promoting\n"
 	"what is promoted already changes nothing and is no error.\n"
 	"\n"
-	"SITE is a number or a name from `hotrail sites`, or an address 0x....\n"
+	"SITE is a number or a name from `hotrail sites`, an address 0x..., or a function: all its "
+	"sites.\n"
 	"\n"
 	"Exit status: 0 done or already done, 1 something failed, 3 the guest is busy, 4 there is\n"
 	"nothing to gain in this guest, 5 refused for safety.\n"
@@ -58,10 +59,10 @@ int cmd_promote(int argc, char **argv)
 		return cmd_misuse(
 			&usage,
 			"--coverage 0 asks for nothing; to undo, use `hotrail demote --all`");
-	arguments = json_pack("{s:b, s:b}", "auto", automatic, "dry_run", dry_run);
+	arguments = json_pack("{s:b}", "dry_run", dry_run);
 	if (coverage > 0)
 		json_object_set_new(arguments, "coverage", json_real(coverage));
 	if (follow)
 		json_object_set_new(arguments, "follow", json_boolean(!strcmp(follow, "on")));
-	return change_do(guest, "promote", arguments, &sites, json);
+	return change_do(guest, "promote", arguments, &sites, "auto", json);
 }

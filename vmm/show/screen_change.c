@@ -83,7 +83,10 @@ static void verdict(const struct show *s, const json_t *doc)
 		snprintf(took.s, sizeof(took.s), "the guest paused once, for %.100s",
 			 number_micros(pause).s);
 	if (doc_true(doc, "dry_run"))
-		lines_text(s, 0, STYLE_HEAD, "Dry run: nothing was touched.");
+		lines_text(s, 0, STYLE_HEAD, "Dry run: nothing was touched.%s",
+			   doc_length(doc, "changes") ? ""
+						      : " No call counted so far is worth a track; "
+							"a dry run counts nothing new.");
 	else if (applied > 0)
 		lines_text(s, 0, STYLE_HEAD, "%s %s %s; %s.", demote ? "Demoted" : "Promoted",
 			   number_count(applied).s, applied == 1 ? "site" : "sites", took.s);

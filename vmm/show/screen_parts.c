@@ -80,9 +80,9 @@ enum {
 
 static const struct table_column site_columns[COLS] = {
 	[COL_INDEX] = {"#", true, 0, 2},	 [COL_SITE] = {"SITE", false, 18, 0},
-	[COL_TYPE] = {"TYPE", false, 0, 4},	 [COL_STATE] = {"STATE", false, 0, 0},
+	[COL_TYPE] = {"TYPE", false, 0, 6},	 [COL_STATE] = {"STATE", false, 0, 0},
 	[COL_CALLS] = {"CALLS", true, 0, 3},	 [COL_SHARE] = {"SHARE", true, 0, 0},
-	[COL_SAMPLES] = {"SAMPLES", true, 0, 6}, [COL_MISS] = {"MISSES", true, 0, 5},
+	[COL_SAMPLES] = {"SAMPLES", true, 0, 4}, [COL_MISS] = {"MISSES", true, 0, 5},
 	[COL_TARGET] = {"TARGET", false, 18, 1}, [COL_TAKES] = {"TAKES", true, 0, 1},
 };
 
