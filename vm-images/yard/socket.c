@@ -137,6 +137,9 @@ static void reset_device(struct env *e, u32 n)
 	d->ptype.class = CLASS_PTYPE_IP + n;
 	d->ptype.count = 0;
 	d->ptype.rcv = e->net.ptypes[n];
+	/* What an earlier batch left in the ring must not reach this one's digest. */
+	mem_fill(d->queue, 0, sizeof(d->queue));
+	mem_fill(&d->wire, 0, sizeof(d->wire));
 	mem_fill(d->address, RANDOM(e), sizeof(d->address));
 }
 
