@@ -137,6 +137,16 @@ int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struc
 	return 0;
 }
 
+/* A profile's order, which is not edge_sorted()'s: within a site by target, not by count. */
+static int compare_profile_edges(const void *a, const void *b)
+{
+	const struct profile_edge *x = a, *y = b;
+
+	if (x->site_offset != y->site_offset)
+		return x->site_offset < y->site_offset ? -1 : 1;
+	return x->target_offset < y->target_offset ? -1 : x->target_offset > y->target_offset;
+}
+
 int engine_profile(struct engine *e, struct profile **out, struct error *err)
 {
 	struct profile *p = calloc(1, sizeof(*p));
@@ -164,6 +174,7 @@ int engine_profile(struct engine *e, struct profile **out, struct error *err)
 				.count = edges[i].count,
 			};
 		}
+		qsort(p->edges, p->count, sizeof(*p->edges), compare_profile_edges);
 	}
 	pthread_mutex_unlock(&e->lock);
 	free(edges);
