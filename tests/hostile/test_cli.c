@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The program as users meet it when something is wrong: exit codes, what goes where, and what the
+ * words name. */
+#include "suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "util/json.h"
+
+static const char *program;
+static char folder[] = "/tmp/hotrail-cli-XXXXXX";
+
+struct run {
+	int code; /* exit code, or 1000 + signal */
+	char out[65536], err[8192];
+};
+
+static void drain(int fd, char *buf, size_t len)
+{
+	size_t used = 0;
+	char rest[512];
+	ssize_t n;
+
+	while ((n = used + 1 < len ? read(fd, buf + used, len - 1 - used)
+				   : read(fd, rest, sizeof(rest))) > 0)
+		if (used + 1 < len)
+			used += (size_t)n;
+	buf[used] = 0;
+	close(fd);
+}
+
+static void to_file(const char *name, int fd)
+{
+	char path[64];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	dup2(file, fd);
+}
+
+static void from_file(const char *name, char *buf, size_t len)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_RDONLY);
+	buf[0] = 0;
+	if (fd >= 0)
+		drain(fd, buf, len);
+}
+
+/* Runs the program with up to 7 words; out and err go through files, so that nothing can block. */
+static struct run *cli(const char *a, ...)
+{
+	static struct run r;
+	const char *argv[9] = {"hotrail", a};
+	va_list ap;
+	unsigned n = 1;
+	int status = 0;
+	pid_t pid;
+
+	va_start(ap, a);
+	while (a && n < 8 && (argv[++n] = va_arg(ap, const char *)))
+		;
+	va_end(ap);
+	pid = fork();
+	if (!pid) {
+		to_file("out", STDOUT_FILENO);
+		to_file("err", STDERR_FILENO);
+		alarm(60);
+		execv(program, (char **)argv);
+		_exit(127);
+	}
+	waitpid(pid, &status, 0);
+	r.code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+	from_file("out", r.out, sizeof(r.out));
+	from_file("err", r.err, sizeof(r.err));
+	return &r;
+}
+
+/* Refused with `code`: nothing on stdout, one line that names `word` on stderr. */
+static void refused(const struct run *r, int code, const char *word)
+{
+	CU_ASSERT_EQUAL(r->code, code);
+	CU_ASSERT_STRING_EQUAL(r->out, "");
+	CU_ASSERT_EQUAL(strncmp(r->err, "hotrail: ", 9), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, word));
+	CU_ASSERT_PTR_EQUAL(strchr(r->err, '\n'), r->err + strlen(r->err) - 1);
+	if (r->code != code || !strstr(r->err, word))
+		printf("got %d, stderr: %s", r->code, r->err);
+}
+
+static const char *const subcommands[] = {"run",     "ps",	"top",	  "sites",
+					  "promote", "demote",	"status", "verify",
+					  "stop",    "profile", "bench",  "doctor"};
+#define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void test_help(void)
+{
+	struct run *r;
+	unsigned i;
+
+	for (i = 0; i < SUBCOMMANDS; i++) {
+		char usage[64];
+
+		snprintf(usage, sizeof(usage), "Usage: hotrail %s", subcommands[i]);
+		r = cli(subcommands[i], "--help", NULL);
+		CU_ASSERT_EQUAL(r->code, 0);
+		CU_ASSERT_EQUAL(strncmp(r->out, usage, strlen(usage)), 0);
+		CU_ASSERT(strlen(r->out) > 100);
+		CU_ASSERT_STRING_EQUAL(r->err, "");
+		r = cli("help", subcommands[i], NULL);
+		CU_ASSERT_EQUAL(r->code, 0);
+		CU_ASSERT_EQUAL(strncmp(r->out, usage, strlen(usage)), 0);
+	}
+	r = cli("--help", NULL);
+	CU_ASSERT_EQUAL(r->code, 0);
+	for (i = 0; i < SUBCOMMANDS; i++)
+		CU_ASSERT_PTR_NOT_NULL(strstr(r->out, subcommands[i]));
+	r = cli("--version", NULL);
+	CU_ASSERT_EQUAL(r->code, 0);
+	CU_ASSERT_EQUAL(strncmp(r->out, "hotrail ", 8), 0);
+}
+
+static void test_usage(void)
+{
+	struct run *r = cli(NULL, NULL);
+	unsigned i;
+
+	CU_ASSERT_EQUAL(r->code, 2);
+	CU_ASSERT_STRING_EQUAL(r->out, "");
+	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, "Usage"));
+	refused(cli("no-such-command", NULL), 2, "no-such-command");
+	refused(cli("", NULL), 2, "command");
+	for (i = 0; i < SUBCOMMANDS; i++) {
+		refused(cli(subcommands[i], "--no-such-option", NULL), 2, "--no-such-option");
+		refused(cli(subcommands[i], "-Z", NULL), 2, "-Z");
+	}
+	refused(cli("status", "a", "b", NULL), 2, "\"b\"");
+	refused(cli("top", "--interval", NULL), 2, "--interval");
+	refused(cli("top", "--interval", "0", NULL), 2, "--interval");
+	refused(cli("top", "--interval", "soon", NULL), 2, "soon");
+	refused(cli("top", "--once=yes", NULL), 2, "--once");
+	refused(cli("sites", "--limit", "0", NULL), 2, "--limit");
+	refused(cli("sites", "--limit", "-1", NULL), 2, "--limit");
+	refused(cli("sites", "--limit", "99999999999999999999", NULL), 2, "--limit");
+	refused(cli("promote", NULL), 2, "--auto");
+	refused(cli("promote", "--auto", "--site", "1", NULL), 2, "--auto");
+	refused(cli("promote", "--site", "1", "--coverage", "0.5", NULL), 2, "--coverage");
+	refused(cli("promote", "--auto", "--coverage", "1.5", NULL), 2, "--coverage");
+	refused(cli("promote", "--auto", "--coverage", "0", NULL), 2, "demote --all");
+	refused(cli("promote", "--auto", "--follow", "maybe", NULL), 2, "on|off");
+	refused(cli("demote", NULL), 2, "--all");
+	refused(cli("demote", "--all", "--site", "1", NULL), 2, "--all");
+	refused(cli("profile", NULL), 2, "save");
+	refused(cli("profile", "frobnicate", NULL), 2, "frobnicate");
+	refused(cli("profile", "info", NULL), 2, "arguments");
+	refused(cli("profile", "merge", "only-one", NULL), 2, "arguments");
+	refused(cli("profile", "export", "a", "b", NULL), 2, "arguments");
+}
+
+static void test_no_guest(void)
+{
+	static const char *const names[] = {"top", "sites", "status", "verify", "stop"};
+	struct run *r;
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		refused(cli(names[i], "no-such-guest", NULL), 1, "no-such-guest");
+		refused(cli(names[i], NULL), 1, "hotrail run");
+	}
+	refused(cli("promote", "no-such-guest", "--auto", NULL), 1, "no-such-guest");
+	refused(cli("promote", "no-such-guest", "--site", "vfs_read", NULL), 1, "no-such-guest");
+	refused(cli("demote", "no-such-guest", "--all", NULL), 1, "no-such-guest");
+	r = cli("ps", NULL);
+	CU_ASSERT_EQUAL(r->code, 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(r->out, "hotrail run"));
+	r = cli("ps", "-j", NULL);
+	CU_ASSERT_EQUAL(r->code, 0);
+	CU_ASSERT_EQUAL(r->out[0], '{');
+}
+
+/* Names that would leave the run folder, or hurt a terminal, are refused before anything is opened.
+ */
+static void test_hostile_names(void)
+{
+	static const char *const names[] = {"../../etc", "/etc/passwd", "a/b", ".",
+					    "..",	 "a\033[31mb",	""};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct run *r = cli("status", names[i], NULL);
+
+		CU_ASSERT(r->code == 1 || r->code == 2);
+		CU_ASSERT_STRING_EQUAL(r->out, "");
+		CU_ASSERT(strlen(r->err) > 10);
+		CU_ASSERT_PTR_NULL(strchr(r->err, '\033'));
+	}
+}
+
+static void write_file(const char *name, const char *bytes, size_t len, char *path)
+{
+	FILE *f;
+
+	snprintf(path, 64, "%s/%s", folder, name);
+	f = fopen(path, "we");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_EQUAL(fwrite(bytes, 1, len, f), len);
+	fclose(f);
+}
+
+static void test_profile_files(void)
+{
+	static const char noise[4096] = "this is no profile";
+	char empty[64], bad[64], out[64];
+	struct stat st;
+
+	write_file("empty", "", 0, empty);
+	write_file("noise", noise, sizeof(noise), bad);
+	snprintf(out, sizeof(out), "%s/merged", folder);
+	refused(cli("profile", "info", "/no/such/file", NULL), 1, "/no/such/file");
+	refused(cli("profile", "info", empty, NULL), 1, empty);
+	refused(cli("profile", "info", bad, NULL), 1, bad);
+	refused(cli("profile", "info", folder, NULL), 1, folder);
+	refused(cli("profile", "export", bad, "-j", NULL), 1, bad);
+	refused(cli("profile", "merge", out, bad, empty, NULL), 1, bad);
+	CU_ASSERT_EQUAL(stat(out, &st), -1); /* nothing half-written */
+	refused(cli("profile", "load", "no-such-guest", bad, NULL), 1, bad);
+	refused(cli("profile", "save", "no-such-guest", out, NULL), 1, "no-such-guest");
+	refused(cli("profile", "info", "/dev/zero", NULL), 1, "/dev/zero");
+}
+
+static void test_doctor(void)
+{
+	static const char *const wanted[] = {"cpu",	    "machine kvm", "machine process",
+					     "perf events", "run folder",  "state folder"};
+	struct run *r = cli("doctor", "-j", NULL);
+	json_t *doc = json_loads(r->out, 0, NULL), *checks;
+	bool machine = false;
+	unsigned found = 0, i;
+	size_t at;
+	json_t *c;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(doc);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(doc, "schema")), JSON_SCHEMA);
+	checks = json_object_get(doc, "checks");
+	json_array_foreach(checks, at, c)
+	{
+		const char *name = json_string_value(json_object_get(c, "name"));
+		const char *state = json_string_value(json_object_get(c, "state"));
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(name);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(state);
+		CU_ASSERT(!strcmp(state, "ok") || !strcmp(state, "limited") ||
+			  !strcmp(state, "no"));
+		/* What does not work says why. */
+		CU_ASSERT(strlen(json_string_value(json_object_get(c, "detail")) ?: "") > 0);
+		for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+			found += !strcmp(name, wanted[i]);
+		machine |= !strncmp(name, "machine ", 8) && !strcmp(state, "ok");
+	}
+	CU_ASSERT_EQUAL(found, sizeof(wanted) / sizeof(wanted[0]));
+	CU_ASSERT(r->code == 0 || r->code == 4);
+	CU_ASSERT(r->code == 4 || machine);
+	json_decref(doc);
+	r = cli("doctor", "extra", NULL);
+	refused(r, 2, "extra");
+}
+
+/* A full disk under stdout is a failure, not silence. */
+static void test_full_output(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		int full = open("/dev/full", O_WRONLY);
+
+		dup2(full, STDOUT_FILENO);
+		to_file("err", STDERR_FILENO);
+		execl(program, "hotrail", "promote", "--help", NULL);
+		_exit(127);
+	}
+	waitpid(pid, &status, 0);
+	CU_ASSERT(WIFEXITED(status));
+	CU_ASSERT_EQUAL(WEXITSTATUS(status), 1);
+}
+
+static void test_unwritable_folders(void)
+{
+	setenv("HOTRAIL_RUNTIME_DIR", "/proc/no-such-folder", 1);
+	refused(cli("run", "--detach", NULL), 1, "/proc/no-such-folder");
+	setenv("HOTRAIL_RUNTIME_DIR", "not/absolute", 1);
+	refused(cli("run", "--detach", NULL), 1, "_RUNTIME_DIR");
+	setenv("HOTRAIL_RUNTIME_DIR", folder, 1);
+}
+
+static const struct suite_test tests[] = {
+	{"help of every command", test_help},
+	{"mistakes in the command line", test_usage},
+	{"no guest of that name", test_no_guest},
+	{"hostile guest names", test_hostile_names},
+	{"files that are no profiles", test_profile_files},
+	{"doctor tells", test_doctor},
+	{"full standard output", test_full_output},
+	{"folders that cannot be written", test_unwritable_folders},
+};
+
+static void remove_folder(void)
+{
+	static const char *const names[] = {"out", "err", "empty", "noise", "merged"};
+	char path[64];
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+		unlink(path);
+	}
+	rmdir(folder);
+}
+
+int main(void)
+{
+	int failed;
+
+	program = getenv("HOTRAIL");
+	if (!program || !*program)
+		program = "build/hotrail";
+	if (access(program, X_OK))
+		SUITE_SKIP("%s is not there: build it with make", program);
+	if (!mkdtemp(folder))
+		return 1;
+	setenv("HOTRAIL_RUNTIME_DIR", folder, 1);
+	setenv("HOTRAIL_STATE_DIR", folder, 1);
+	failed = suite_run("cli", tests, sizeof(tests) / sizeof(tests[0]), 120);
+	remove_folder();
+	return failed;
+}
