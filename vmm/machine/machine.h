@@ -23,6 +23,7 @@
 #include "util/error.h"
 
 struct machine;
+struct machine_pc;
 
 enum machine_backend { MACHINE_AUTO, MACHINE_KVM, MACHINE_PROCESS };
 enum machine_cpl { MACHINE_CPL_AUTO = -1, MACHINE_CPL_0 = 0, MACHINE_CPL_3 = 3 };
@@ -49,6 +50,8 @@ enum machine_end {
 	MACHINE_END_SHUTDOWN, /* triple fault, or the process backend's equivalent signal */
 	MACHINE_END_FAULT, /* access, instruction or system call the guest may not make */
 	MACHINE_END_INTERNAL, /* KVM_EXIT_INTERNAL_ERROR, unknown exit */
+	MACHINE_END_POWEROFF, /* the guest switched itself off: a clean end */
+	MACHINE_END_RESET, /* the guest asked for a reboot */
 };
 
 struct machine_report {
@@ -81,6 +84,7 @@ struct machine_config {
 	unsigned maps_count;
 	machine_port_fn port;
 	void *port_ctx;
+	const struct machine_pc *pc; /* machine/pc.h: a PC for a real kernel; maps, port are then unused */
 };
 
 /* Is this backend usable here? 0, or negative errno with the reason in *err. */
