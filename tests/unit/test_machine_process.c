@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -333,6 +334,38 @@ static void test_refusals(void)
 	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
 }
 
+/* Too few file descriptors for the RAM, the stub, the first vCPU, the second: whatever step
+ * fails, nothing is left. */
+static void test_creation_fails_anywhere(void)
+{
+	unsigned fds = count_entries("/proc/self/fd") - 3, i, failed = 0; /* ".", "..", itself */
+	unsigned threads = count_entries("/proc/self/task");
+	struct machine_config c = basic_config(2, NULL);
+	struct rlimit old, low;
+	struct machine *m;
+	struct error err;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	for (i = 0; i < 32; i++) {
+		low = old;
+		low.rlim_cur = i < 31 ? i : old.rlim_cur;
+		setrlimit(RLIMIT_NOFILE, &low);
+		err.text[0] = '\0';
+		if (machine_create(&c, &m, &err)) {
+			failed++;
+			CU_ASSERT_PTR_NULL(m);
+			CU_ASSERT_TRUE(err.text[0] != '\0');
+		} else {
+			machine_destroy(m);
+		}
+		setrlimit(RLIMIT_NOFILE, &old);
+		CU_ASSERT_EQUAL(count_entries("/proc/self/fd") - 3, fds);
+		CU_ASSERT_EQUAL(count_entries("/proc/self/task"), threads);
+		CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+	}
+	CU_ASSERT_TRUE(failed >= 4 && failed < 32);
+}
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -606,6 +639,7 @@ static const struct suite_test tests[] = {
 	{"a pause never splits a port write", test_port_loop_paused},
 	{"what ends a run and how it is told", test_endings},
 	{"refused configurations", test_refusals},
+	{"creation that fails leaves nothing behind", test_creation_fails_anywhere},
 	{"a pause freezes and registers are true", test_pause_freezes},
 	{"kicks and signals give samples", test_samples},
 	{"pauses give no samples", test_pause_is_no_sample},
