@@ -13,8 +13,9 @@
 #include "x86/encode.h"
 
 #define PAGES 16
-#define CODE  0x0000 /* offsets in the mapped block: site stubs, thunks, targets, tracks, counters \
-		      */
+#define CODE                                                                                       \
+	0x0000 /* offsets in the mapped block: site stubs, thunks, targets, tracks, counters       \
+		*/
 #define THUNK	 0x1000
 #define TARGET	 0x2000
 #define TRACK	 0x3000

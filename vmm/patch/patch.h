@@ -17,22 +17,22 @@ enum patch_result { PATCH_PENDING, PATCH_APPLIED, PATCH_SKIPPED, PATCH_FAILED };
 
 enum patch_reason {
 	PATCH_REASON_NONE,
-	PATCH_REASON_SAME, /* already in the asked state */
+	PATCH_REASON_SAME,     /* already in the asked state */
 	PATCH_REASON_MISMATCH, /* bytes in the guest are not the expected ones */
-	PATCH_REASON_BUSY, /* first byte 0xcc, or a vCPU inside the instruction */
-	PATCH_REASON_TARGET, /* a target is not a function in text */
+	PATCH_REASON_BUSY,     /* first byte 0xcc, or a vCPU inside the instruction */
+	PATCH_REASON_TARGET,   /* a target is not a function in text */
 	PATCH_REASON_ARENA_FULL,
-	PATCH_REASON_RANGE, /* not reachable with rel32 */
-	PATCH_REASON_UNREADABLE, /* guest memory not mapped */
-	PATCH_REASON_READBACK, /* wrote, read something else: failed */
+	PATCH_REASON_RANGE,	  /* not reachable with rel32 */
+	PATCH_REASON_UNREADABLE,  /* guest memory not mapped */
+	PATCH_REASON_READBACK,	  /* wrote, read something else: failed */
 	PATCH_REASON_QUARANTINED, /* memory and journal disagreed before */
-	PATCH_REASON_PAUSE, /* the pause ran out of budget: failed, nothing written */
+	PATCH_REASON_PAUSE,	  /* the pause ran out of budget: failed, nothing written */
 	PATCH_REASONS
 };
 const char *patch_reason_text(enum patch_reason r); /* words for users, constant */
 
 struct patch_request {
-	uint32_t site; /* index in guest->sites */
+	uint32_t site;	     /* index in guest->sites */
 	enum patch_state to; /* PATCH_ORIGINAL, PATCH_LEARNING or PATCH_PROMOTED */
 	gva_t targets[HOTRAIL_MAX_TARGETS];
 	unsigned ntargets; /* for PATCH_PROMOTED */
@@ -46,7 +46,7 @@ struct patch_outcome { /* one a request, same order */
 
 struct patch_summary {
 	unsigned applied, skipped, failed;
-	int64_t pause_us; /* 0 when nothing had to be written */
+	int64_t pause_us;	     /* 0 when nothing had to be written */
 	uint64_t pause_ns, write_ns; /* parked until thawed; the writing part alone */
 };
 
@@ -92,7 +92,8 @@ struct patch_verify {
 	unsigned sites, agree, differ, unreadable;
 	unsigned first_bad; /* site index, valid when differ + unreadable > 0 */
 };
-/* Compare all sites and all written tracks with what should be there; differing sites are quarantined. */
+/* Compare all sites and all written tracks with what should be there; differing sites are
+ * quarantined. */
 int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err);
 
 /* Bytes of arena used / total, code half and counter half. */

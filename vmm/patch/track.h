@@ -13,25 +13,28 @@
 #include <stddef.h>
 #include <hotrail/types.h>
 
-#define TRACK_ALIGN 16
-#define TRACK_MAX_BYTES 96
+#define TRACK_ALIGN	  16
+#define TRACK_MAX_BYTES	  96
 #define TRACK_LEARN_SLOTS 16
 
 struct track_spec {
 	enum hotrail_reg reg;
 	gva_t thunk;
 	gva_t targets[HOTRAIL_MAX_TARGETS]; /* hottest first */
-	unsigned ntargets; /* 1..HOTRAIL_MAX_TARGETS */
-	gva_t miss; /* uint32_t counter */
+	unsigned ntargets;		    /* 1..HOTRAIL_MAX_TARGETS */
+	gva_t miss;			    /* uint32_t counter */
 };
 
 struct track_learn_table { /* lives in the guest-writable half: hostile when read back */
-	struct { uint32_t target, count; } slot[TRACK_LEARN_SLOTS];
+	struct {
+		uint32_t target, count;
+	} slot[TRACK_LEARN_SLOTS];
 	uint32_t other;
 	uint32_t pad[3];
 };
 
-/* Bytes written (<= cap), or -EINVAL (bad spec, RSP as register), -ERANGE (something out of rel32/imm32 reach), -ENOSPC. */
+/* Bytes written (<= cap), or -EINVAL (bad spec, RSP as register), -ERANGE (something out of
+ * rel32/imm32 reach), -ENOSPC. */
 int track_encode(const struct track_spec *spec, gva_t at, uint8_t *buf, size_t cap);
 int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at, uint8_t *buf,
 		       size_t cap);
