@@ -46,10 +46,13 @@ $(O)/hotrail: $(O)/vmm/main.o $(O)/libhotrail.a
 	$(call say,LD)$(CC) $(cflags) -o $@ $^ $(libs)
 
 install: all
-	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/hotrail $(DESTDIR)$(prefix)/share/man/man1
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/share/hotrail \
+		$(addprefix $(DESTDIR)$(prefix)/share/man/man,1 5 7)
 	install -m 755 $(O)/hotrail $(DESTDIR)$(prefix)/bin/hotrail
 	install -m 644 $(filter-out %/yard-hostile-high.img %/yard-hostile-low.img,$(yard-images)) $(DESTDIR)$(prefix)/share/hotrail
 	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(prefix)/share/man/man1
+	install -m 644 $(wildcard docs/*.5) $(DESTDIR)$(prefix)/share/man/man5
+	install -m 644 $(wildcard docs/*.7) $(DESTDIR)$(prefix)/share/man/man7
 
 clean:
 	rm -rf $(O)

@@ -192,11 +192,12 @@ void screen_verify(const struct show *s, const json_t *doc)
 		   number_count(doc_number(doc, "differ")).s,
 		   number_count(doc_number(doc, "unreadable")).s);
 	if (!agrees && doc_get(doc, "differ"))
-		lines_item(s, "", STYLE_BAD,
-			   "first: site %s, %s. Somebody else wrote there; such sites are quarantined "
-			   "and left alone",
-			   number_fixed(doc_number(doc, "first_bad"), 0).s,
-			   style_clean(s, doc_string(doc, "first_bad_name")).s);
+		lines_item(
+			s, "", STYLE_BAD,
+			"first: site %s, %s. Somebody else wrote there; such sites are quarantined "
+			"and left alone",
+			number_fixed(doc_number(doc, "first_bad"), 0).s,
+			style_clean(s, doc_string(doc, "first_bad_name")).s);
 	lines_item(s, "Results", wrong > 0 ? STYLE_BAD : STYLE_GOOD, "wrong calls %s%s",
 		   number_count(doc_number(doc, "wrong_calls")).s,
 		   wrong > 0 ? ": the guest's results are not what the host computes" : "");
