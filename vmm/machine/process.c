@@ -376,8 +376,10 @@ static int resume(struct backend_vcpu *v, int request, int *sig)
 	int status = 0;
 
 	/* Signal 0: nothing is ever delivered to the guest, it has no handlers and dies of none.
-	 * A failure means the process was killed; the wait tells. */
-	ptrace(request, v->child.pid, NULL, NULL);
+	 * ESRCH: the process was killed, and the wait tells. Anything else would leave it stopped
+	 * and the wait without an end. */
+	if (ptrace(request, v->child.pid, NULL, NULL) && errno != ESRCH)
+		kill(v->child.pid, SIGKILL);
 	if (process_wait(v->child.pid, &status) || !WIFSTOPPED(status)) {
 		v->died = status ? status : W_EXITCODE(255, 0);
 		v->child.pid = 0;
