@@ -34,13 +34,16 @@ struct run {
  */
 static int block_signals(struct run *r, struct error *err)
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, inherited;
 	sigset_t set;
+	unsigned i;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	/* What nohup, or a shell's background job, ignores stays ignored. */
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (sigaction(ends[i], NULL, &inherited) || inherited.sa_handler != SIG_IGN)
+			sigaddset(&set, ends[i]);
 	sigaction(SIGPIPE, &ignore, NULL);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return error_errno(err, "signals");
