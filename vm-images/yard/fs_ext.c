@@ -79,7 +79,7 @@ static u32 ext_read(struct env *e, struct file *f, u8 *to, u32 len)
 		if (!(i->cached >> page & 1))
 			FOLD(e, ICALL(e, OP_READPAGE, i->pages->readpage(e, i, page)));
 	mem_copy(to, i->data + at, len);
-	FOLD(e, mem_hash(to, len, at));
+	FOLD(e, mem_hash(to, len, mem_crc32(to, len / 3, at)));
 	f->pos += len;
 	return len;
 }
@@ -93,7 +93,7 @@ static u32 ext_write(struct env *e, struct file *f, const u8 *from, u32 len)
 	if (at + len > FS_BYTES)
 		len = FS_BYTES - at;
 	mem_copy(i->data + at, from, len);
-	FOLD(e, mem_hash(i->data + at, len, at));
+	FOLD(e, mem_hash(i->data + at, len, mem_crc32(from, len / 4, at)));
 	FOLD(e, ICALL(e, OP_DIRTY, i->pages->dirty(e, i, at / FS_PAGE)));
 	f->pos += len;
 	if (f->pos > i->attr.size)

@@ -66,6 +66,7 @@ YARD_FN int mem_compare(const void *a, const void *b, u32 len)
 	return 0;
 }
 
+/* MurmurHash3's 64-bit finalizer (Appleby) for every word. */
 YARD_FN u64 mem_hash(const void *p, u32 len, u64 seed)
 {
 	const u8 *s = p;
@@ -73,7 +74,9 @@ YARD_FN u64 mem_hash(const void *p, u32 len, u64 seed)
 
 	for (; len >= 8; len -= 8, s += 8) {
 		h = (h ^ load64(s)) * 0xff51afd7ed558ccdull;
-		h ^= h >> 32;
+		h ^= h >> 33;
+		h *= 0xc4ceb9fe1a85ec53ull;
+		h ^= h >> 33;
 	}
 	while (len--)
 		h = (h ^ *s++) * 0x100000001b3ull;
