@@ -15,6 +15,10 @@ static const char *const reasons[] = {
 
 int run_exit_code(const struct run_end *end)
 {
+	/* A guest that switched itself off did what it wanted; one that resets may have panicked.
+	 */
+	if (end->reason == RUN_GUEST && end->report.end == MACHINE_END_POWEROFF)
+		return end->checked && end->check.wrong ? HOTRAIL_EXIT_FAILED : HOTRAIL_EXIT_OK;
 	if (end->reason == RUN_GUEST || end->reason == RUN_WRONG)
 		return HOTRAIL_EXIT_FAILED;
 	return end->reason == RUN_SIGNAL ? 128 + end->signal : HOTRAIL_EXIT_OK;

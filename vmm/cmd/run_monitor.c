@@ -300,16 +300,16 @@ static void print_end(struct run *r, const struct run_end *end, const json_t *do
 
 	show_init(&show, stdout, r->o->json);
 	show_document(&show, "run", doc);
+	if (run_exit_code(end) != HOTRAIL_EXIT_FAILED)
+		return;
 	if (end->reason == RUN_GUEST)
 		error_set(&err, HOTRAIL_EXIT_FAILED, 0,
 			  "%s: the guest ended by itself: vCPU %u: %.160s", r->m.entry.name,
 			  end->report.vcpu, end->report.text);
-	else if (end->reason == RUN_WRONG)
+	else
 		error_set(&err, HOTRAIL_EXIT_FAILED, 0,
 			  "%s: the guest's results are wrong: %.160s; the run ended",
 			  r->m.entry.name, end->check.text);
-	else
-		return;
 	show_error(&err);
 }
 
