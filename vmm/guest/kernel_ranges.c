@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What must never be patched: whole parts of the text, single functions, and single
+ * instructions (kernel_tables.c), made into one sorted list without overlap.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "guest/kernel_view.h"
+
+#define ENDBR_BYTES 4
+
+/* Parts of the text between two marks of the linker script. */
+static const struct part {
+	enum kernel_range_kind kind;
+	const char *from, *to;
+	bool required;
+} parts[] = {
+	{KERNEL_RANGE_INIT, "__init_begin", "__init_end", true},
+	{KERNEL_RANGE_ENTRY, "__entry_text_start", "__entry_text_end", true},
+	{KERNEL_RANGE_NOINSTR, "__noinstr_text_start", "__noinstr_text_end", true},
+	{KERNEL_RANGE_KPROBES, "__kprobes_text_start", "__kprobes_text_end", false},
+	{KERNEL_RANGE_STATIC_CALL, "__static_call_text_start", "__static_call_text_end", false},
+};
+
+static int add_parts(const struct kernel_view *v, const struct kernel *k,
+		     struct kernel_range_list *l)
+{
+	size_t i;
+	int ret;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		gva_t from = kernel_lookup(k, parts[i].from), to = kernel_lookup(k, parts[i].to);
+
+		if (parts[i].required && (!from || !to))
+			return kernel_unknown(v,
+					      "no symbol %s: kernel newer or older than known, or "
+					      "built without CONFIG_KALLSYMS_ALL",
+					      from ? parts[i].to : parts[i].from);
+		if (from > to)
+			return kernel_broken(v, "%s: above %s", parts[i].from, parts[i].to);
+		ret = kernel_range_add(l, from, to - from, parts[i].kind);
+		if (ret)
+			return kernel_no_memory(v, "protected ranges");
+	}
+	return 0;
+}
+
+/* Start of the function that covers addr and of the next symbol behind it; false outside text. */
+static bool function_around(const struct kernel *k, gva_t addr, gva_t *start, gva_t *end)
+{
+	uint64_t offset;
+	size_t low = 0, high = k->symbols_count;
+
+	if (!kernel_symbol_at(k, addr, &offset))
+		return false;
+	*start = addr - offset;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (k->symbols[mid].addr <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*end = low < k->symbols_count ? k->symbols[low].addr : k->text_end;
+	return true;
+}
+
+/* Functions that may not be probed: __start_kprobe_blacklist holds their addresses. */
+static int add_blacklist(const struct kernel_view *v, const struct kernel *k,
+			 struct kernel_range_list *l)
+{
+	struct kernel_span t;
+	gva_t start, end;
+	uint64_t at;
+	int ret =
+		kernel_table(v, k, "__start_kprobe_blacklist", "__stop_kprobe_blacklist", NULL, &t);
+
+	if (ret <= 0)
+		return ret;
+	for (ret = 0, at = 0; !ret && at + 8 <= t.size; at += 8)
+		if (function_around(k, kernel_u64(t.bytes + at) - v->slide, &start, &end))
+			ret = kernel_range_add(l, start, end - start, KERNEL_RANGE_KPROBES);
+	return ret ? kernel_no_memory(v, "protected ranges") : 0;
+}
+
+/* Is there a call to __fentry__ at the very start, behind an endbr64 at most? */
+static bool traced(const struct kernel_span *mcount, uint64_t slide, gva_t start)
+{
+	uint64_t low = 0, high = mcount->size / 8;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (kernel_u64(mcount->bytes + 8 * mid) - slide < start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < mcount->size / 8 &&
+	       kernel_u64(mcount->bytes + 8 * low) - slide - start <= ENDBR_BYTES;
+}
+
+static bool is_cold(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && !strcmp(name + len - 5, ".cold");
+}
+
+/*
+ * Only the compiler makes functions that begin with a call to __fentry__, and only the
+ * compiler splits off a part named .cold; a site elsewhere may lie in hand-written code
+ * with rules of its own (live r10, r11 or flags), so its function is left alone. This
+ * also costs C functions built without tracing.
+ */
+static int add_assembly(const struct kernel_view *v, const struct kernel *k,
+			struct kernel_range_list *l)
+{
+	struct kernel_span mcount = {0};
+	gva_t start, end;
+	size_t i;
+	int ret = kernel_table(v, k, "__start_mcount_loc", "__stop_mcount_loc", NULL, &mcount);
+
+	if (ret < 0)
+		return ret;
+	for (ret = 0, i = 0; !ret && i < k->sites.count; i++) {
+		const struct site *s = &k->sites.sites[i];
+		const char *name = kernel_symbol_at(k, s->addr, NULL);
+
+		if (!name || !function_around(k, s->addr, &start, &end))
+			ret = kernel_range_add(l, s->addr, s->len, KERNEL_RANGE_ASSEMBLY);
+		else if (!is_cold(name) && !traced(&mcount, v->slide, start))
+			ret = kernel_range_add(l, start, end - start, KERNEL_RANGE_ASSEMBLY);
+	}
+	return ret ? kernel_no_memory(v, "protected ranges") : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct kernel_range *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->end > y->end ? -1 : x->end < y->end; /* the larger first */
+}
+
+/* Of overlapping ranges the earlier keeps its kind; the rest of the later follows it. */
+static void merge(struct kernel_range_list *l)
+{
+	size_t i, kept = 0;
+
+	qsort(l->ranges, l->count, sizeof(*l->ranges), compare);
+	for (i = 0; i < l->count; i++) {
+		struct kernel_range r = l->ranges[i], *last = kept ? &l->ranges[kept - 1] : NULL;
+
+		if (last && r.end <= last->end)
+			continue;
+		if (last && r.start <= last->end && r.kind == last->kind) {
+			last->end = r.end;
+			continue;
+		}
+		if (last && r.start < last->end)
+			r.start = last->end;
+		l->ranges[kept++] = r;
+	}
+	l->count = kept;
+}
+
+int kernel_read_ranges(const struct kernel_view *v, struct kernel *k)
+{
+	struct kernel_range_list l = {0};
+	int ret;
+
+	ret = add_parts(v, k, &l);
+	if (!ret)
+		ret = kernel_read_tables(v, k, &l);
+	if (!ret)
+		ret = add_blacklist(v, k, &l);
+	if (!ret)
+		ret = add_assembly(v, k, &l);
+	if (!ret && l.count)
+		merge(&l);
+	if (ret) {
+		free(l.ranges);
+		return ret;
+	}
+	k->ranges = l.ranges;
+	k->ranges_count = l.count;
+	return 0;
+}
