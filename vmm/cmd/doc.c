@@ -141,10 +141,6 @@ const char *doc_end_text(enum machine_end end)
 		return "stopped";
 	case MACHINE_END_SHUTDOWN:
 		return "shut down";
-	case MACHINE_END_POWEROFF:
-		return "power off";
-	case MACHINE_END_RESET:
-		return "reset";
 	case MACHINE_END_FAULT:
 		return "fault";
 	case MACHINE_END_INTERNAL:
