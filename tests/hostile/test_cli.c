@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The program as users meet it when something is wrong: exit codes, what goes where, and what the
  * words name. */
-#include "suite.h"
+#include "../unit/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
