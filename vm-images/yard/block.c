@@ -91,17 +91,17 @@ static u64 crypt_flush(struct env *e, struct disk *d)
 	return d->key;
 }
 
-static const struct elevator_ops fifo = {CLASS_ELV_FIFO, fifo_add, fifo_next, fifo_merge};
-static const struct elevator_ops sorted = {CLASS_ELV_SORT, sort_add, sort_next, sort_merge};
-static const struct disk_ops ram = {ram_transfer, ram_flush};
-static const struct disk_ops crypt = {crypt_transfer, crypt_flush};
+static const struct elevator_ops fifo_ops = {CLASS_ELV_FIFO, fifo_add, fifo_next, fifo_merge};
+static const struct elevator_ops sorted_ops = {CLASS_ELV_SORT, sort_add, sort_next, sort_merge};
+static const struct disk_ops ram_ops = {ram_transfer, ram_flush};
+static const struct disk_ops crypt_ops = {crypt_transfer, crypt_flush};
 
 YARD_FN void block_init(struct env *e)
 {
-	e->fs.elevators[0] = &fifo;
-	e->fs.elevators[1] = &sorted;
-	e->fs.disk_ops[0] = &ram;
-	e->fs.disk_ops[1] = &crypt;
+	e->fs.elevators[0] = &fifo_ops;
+	e->fs.elevators[1] = &sorted_ops;
+	e->fs.disk_ops[0] = &ram_ops;
+	e->fs.disk_ops[1] = &crypt_ops;
 }
 
 static noinline void run_queue(struct env *e, struct disk *d)
