@@ -145,6 +145,10 @@ const char *doc_end_text(enum machine_end end)
 		return "fault";
 	case MACHINE_END_INTERNAL:
 		return "internal error of the machine";
+	case MACHINE_END_POWEROFF:
+		return "powered off";
+	case MACHINE_END_RESET:
+		return "reset";
 	}
 	return "unknown";
 }
