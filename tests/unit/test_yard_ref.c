@@ -152,13 +152,13 @@ static void spoil_timer(void)
 /* The right object's wrong function, as a promoted site with a wrong target would call. */
 static void spoil_operation(void)
 {
-	static struct proto_ops mixed[2];
+	static struct file_ops mixed[FS_COUNT];
 	u32 i;
 
-	for (i = 0; i < 2; i++) {
-		mixed[i] = *env.net.protos[i];
-		mixed[i].hash = mixed[i].close;
-		env.net.protos[i] = &mixed[i];
+	for (i = 0; i < FS_COUNT; i++) {
+		mixed[i] = *env.fs.fops[i];
+		mixed[i].release = mixed[i].fsync;
+		env.fs.fops[i] = &mixed[i];
 	}
 }
 
