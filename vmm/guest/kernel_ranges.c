@@ -102,38 +102,49 @@ static bool traced(const struct kernel_span *mcount, uint64_t slide, gva_t start
 	       kernel_u64(mcount->bytes + 8 * low) - slide - start <= ENDBR_BYTES;
 }
 
-static bool is_cold(const char *name)
+/* Parts and clones that only a compiler makes: "f.cold", "f.isra.0", "f.part.0". */
+static bool is_clone(const char *name)
 {
-	size_t len = strlen(name);
+	static const char *const suffixes[] = {".cold", ".isra.", ".constprop.", ".part."};
+	size_t i;
 
-	return len > 5 && !strcmp(name + len - 5, ".cold");
+	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (strstr(name, suffixes[i]))
+			return true;
+	return false;
 }
 
 /*
- * Only the compiler makes functions that begin with a call to __fentry__, and only the
- * compiler splits off a part named .cold; a site elsewhere may lie in hand-written code
- * with rules of its own (live r10, r11 or flags), so its function is left alone. This
- * also costs C functions built without tracing.
+ * A site in hand-written code may follow rules of its own (live r10, r11 or flags), so a
+ * function is left alone unless something proves that a compiler made it: a call to
+ * __fentry__ at its start, the name of a clone, or a prototype in BTF. This also costs
+ * some untraced C functions.
  */
 static int add_assembly(const struct kernel_view *v, const struct kernel *k,
 			struct kernel_range_list *l)
 {
 	struct kernel_span mcount = {0};
+	struct kernel_c_functions c;
 	gva_t start, end;
 	size_t i;
 	int ret = kernel_table(v, k, "__start_mcount_loc", "__stop_mcount_loc", NULL, &mcount);
 
 	if (ret < 0)
 		return ret;
-	for (ret = 0, i = 0; !ret && i < k->sites.count; i++) {
+	ret = kernel_read_c_functions(v, k, &c);
+	if (ret)
+		return ret;
+	for (i = 0; !ret && i < k->sites.count; i++) {
 		const struct site *s = &k->sites.sites[i];
 		const char *name = kernel_symbol_at(k, s->addr, NULL);
 
 		if (!name || !function_around(k, s->addr, &start, &end))
 			ret = kernel_range_add(l, s->addr, s->len, KERNEL_RANGE_ASSEMBLY);
-		else if (!is_cold(name) && !traced(&mcount, v->slide, start))
+		else if (!traced(&mcount, v->slide, start) && !is_clone(name) &&
+			 !kernel_is_c_function(&c, name))
 			ret = kernel_range_add(l, start, end - start, KERNEL_RANGE_ASSEMBLY);
 	}
+	free(c.slots);
 	return ret ? kernel_no_memory(v, "protected ranges") : 0;
 }
 

@@ -110,6 +110,16 @@ struct kernel_tokens {
 /* Next token table and index in bytes[from..len), or false. t->index_at + 1 is where to go on. */
 bool kernel_find_tokens(const uint8_t *bytes, size_t len, size_t from, struct kernel_tokens *t);
 
+/* kernel_btf.c: names of functions that are certainly written in C. */
+struct kernel_c_functions {
+	const char *strings;
+	uint32_t *slots; /* open addressing; offsets into strings, 0 = empty; malloc'ed */
+	uint32_t mask;
+};
+int kernel_read_c_functions(const struct kernel_view *v, const struct kernel *k,
+			    struct kernel_c_functions *c);
+bool kernel_is_c_function(const struct kernel_c_functions *c, const char *name);
+
 /* kernel_sites.c: thunks and sites; needs symbols. */
 int kernel_read_sites(const struct kernel_view *v, struct kernel *k);
 /* kernel_ranges.c: needs symbols and sites. */
