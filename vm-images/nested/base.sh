@@ -12,6 +12,8 @@ die()
 	exit 1
 }
 
+cc=${CC:-gcc}
+command -v "$cc" >/dev/null || die "$cc is missing: apt-get install gcc libc6-dev"
 command -v cpio >/dev/null || die "cpio is missing: apt-get install cpio"
 busybox=$(command -v busybox) || die "busybox is missing: apt-get install busybox-static"
 if ldd "$busybox" >/dev/null 2>&1; then
@@ -30,6 +32,7 @@ cp "$busybox" "$root/bin/busybox"
 done
 cp "$out"/modules/*.ko "$root/lib/rig/"
 cp "$here/init" "$root/init"
+"$cc" -O2 -Wall -Wextra -static -o "$root/lib/rig/hold" "$here/hold.c"
 chmod 755 "$root/init"
 echo 'root:x:0:0:root:/root:/bin/sh
 nobody:x:65534:65534:nobody:/tmp:/bin/sh' >"$root/etc/passwd"

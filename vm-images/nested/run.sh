@@ -81,8 +81,11 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 [ -f "$cache/bzImage" ] || sh "$here/kernel.sh" "$cache" || die "no kernel for the emulated machine"
-if [ ! -f "$cache/base.cpio" ] || [ "$here/init" -nt "$cache/base.cpio" ] ||
-	[ "$cache/bzImage" -nt "$cache/base.cpio" ]; then
+stale=$([ -f "$cache/base.cpio" ] || echo yes)
+for part in "$here/init" "$here/hold.c" "$here/base.sh" "$cache/bzImage"; do
+	[ ! "$part" -nt "$cache/base.cpio" ] || stale=yes
+done
+if [ -n "$stale" ]; then
 	sh "$here/base.sh" "$cache" || die "no root file system for the emulated machine"
 fi
 exec 9>&-
@@ -189,11 +192,11 @@ echo "$each" >"$root/rig/each"
 : >"$work/output"
 # panic=-1 with -no-reboot ends QEMU at once on a panic. Mitigations only slow the emulation down.
 # 5-level paging off: a shorter walk for the software CPU.
-timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off -machine pc \
+timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,vgif=off,v-vmsave-vmload=off -machine pc \
 	-smp 2 -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$work/console" -serial "file:$work/output" \
 	-kernel "$cache/bzImage" -initrd "$work/initrd" \
-	-append "console=ttyS0 panic=-1 oops=panic mitigations=off nmi_watchdog=0 quiet" \
+	-append "console=ttyS0 panic=-1 oops=panic mitigations=off nmi_watchdog=0 nosoftlockup quiet" \
 	</dev/null >"$work/qemu" 2>&1 &
 qemu_pid=$!
 

@@ -108,8 +108,9 @@ void kvm_vcpu_close(struct backend_vcpu *v)
 	X(RBX, rbx)                                                                                \
 	X(RSP, rsp)                                                                                \
 	X(RBP, rbp)                                                                                \
-	X(RSI, rsi) X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12)            \
-		X(R13, r13) X(R14, r14) X(R15, r15)
+	X(RSI, rsi)                                                                                \
+	X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13)            \
+		X(R14, r14) X(R15, r15)
 
 int kvm_vcpu_get_regs(struct backend_vcpu *v, struct machine_regs *regs)
 {

@@ -95,7 +95,10 @@ bool kvm_fault_explain(struct backend_vcpu *v, struct vcpu_exit_info *exit);
 /* kvm_scratch.c. Runs `code` at KVM_SCRATCH_CODE with RCX = -1 on the calling thread's vCPU. */
 #define KVM_SCRATCH_CODE 0x18000
 struct kvm_scratch {
-	bool catch_faults; /* set before open */
+	/* Set before open. The ticks repeat, since one can come before KVM_RUN; too fast ones
+	 * would leave a slow machine no time to enter the guest at all. */
+	long tick_ns;
+	bool catch_faults;
 	void *ram;
 	struct kvm_vm vm;
 	struct backend_vcpu *v;

@@ -17,7 +17,10 @@
 #define ROUNDS	  3	     /* best of, so that one preempted window does not decide */
 /* Emulation was measured 5 000 times slower, nesting less than 2 times. */
 #define EMULATED_RATIO 16
-#define TRIAL_NS       500000000ull
+#define WINDOW_TICK_NS 1000000
+/* A trial that fails by silence takes this long; one that works, microseconds. */
+#define TRIAL_NS      2000000000ull
+#define TRIAL_TICK_NS 50000000
 
 /* _: dec %rcx ; jnz _ ; then spin */
 static const uint8_t loop_code[] = {0x48, 0xff, 0xc9, 0x75, 0xfb, 0xeb, 0xfe};
@@ -48,7 +51,7 @@ static uint64_t measure_window(struct kvm_scratch *s)
 
 static int measure_level(int cpl, uint64_t *best, struct error *err)
 {
-	struct kvm_scratch s = {.catch_faults = false};
+	struct kvm_scratch s = {.tick_ns = WINDOW_TICK_NS};
 	unsigned i;
 	int ret = kvm_scratch_open(&s, cpl, loop_code, sizeof(loop_code), err);
 
@@ -102,7 +105,7 @@ int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err)
 
 static bool step_trial(int cpl)
 {
-	struct kvm_scratch s = {.catch_faults = false};
+	struct kvm_scratch s = {.tick_ns = TRIAL_TICK_NS};
 	struct machine_regs regs;
 	uint64_t deadline = clock_ns() + TRIAL_NS;
 	unsigned done = 0;
@@ -124,7 +127,7 @@ static bool step_trial(int cpl)
 
 static bool fault_trial(int cpl)
 {
-	struct kvm_scratch s = {.catch_faults = true};
+	struct kvm_scratch s = {.tick_ns = TRIAL_TICK_NS, .catch_faults = true};
 	struct machine_regs regs;
 	struct vcpu_exit_info exit = {0};
 	uint64_t deadline = clock_ns() + TRIAL_NS;

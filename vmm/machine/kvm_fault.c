@@ -33,6 +33,7 @@
 #define HLT		  0xf4
 #define GATE_SELECTOR	  0x10
 #define GATE_FLAGS	  0x8e01 /* present, level 0, 64-bit interrupt gate, stack IST1: SDM 6.14.1 */
+#define GATE_LEVEL3	  0x6000 /* int3 and into are instructions that level 3 may use */
 #define CODE64_DESCRIPTOR 0x00af9b000000ffffull /* present, level 0, accessed, L: SDM 3.4.5 */
 #define GDT_BYTES	  0x18
 #define TSS_STRIDE	  0x80
@@ -40,6 +41,8 @@
 #define TSS_LIMIT	  0x67
 #define FRAME_BYTES	  40 /* RIP CS RFLAGS RSP SS: SDM 6.14.2 */
 
+#define VECTOR_BP 3
+#define VECTOR_OF 4
 #define VECTOR_PF 14
 /* SDM vol. 3A table 6-1, with 21 (control protection) and AMD's 29 and 30. */
 #define VECTORS_WITH_ERROR                                                                         \
@@ -93,9 +96,10 @@ bool kvm_fault_install(uint8_t *ram, uint64_t ram_bytes, gpa_t root)
 	memset(ram, 0, KVM_FAULT_BYTES);
 	for (i = 0; i < VECTORS; i++) {
 		uint64_t handler = AT(GPA_CODE) + i;
+		uint64_t flags = GATE_FLAGS | (i == VECTOR_BP || i == VECTOR_OF ? GATE_LEVEL3 : 0);
 
 		put64(ram, GPA_IDT + i * 16,
-		      (handler & 0xffff) | GATE_SELECTOR << 16 | (uint64_t)GATE_FLAGS << 32 |
+		      (handler & 0xffff) | GATE_SELECTOR << 16 | flags << 32 |
 			      (handler >> 16 & 0xffff) << 48);
 		put64(ram, GPA_IDT + i * 16 + 8, handler >> 32);
 	}

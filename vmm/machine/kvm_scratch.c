@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A machine of a few pages that lives for a trial, and a timer that ends KVM_RUN every millisecond.
+/* A machine of a few pages that lives for a trial, and a timer that ends KVM_RUN now and then.
  */
 #include "machine/kvm.h"
 
@@ -14,12 +14,11 @@
 #define SCRATCH_ROOT  0x10000 /* PML4, then PDPT and PD; below is the fault catcher's */
 #define TABLE_ENTRY   0x7     /* present, writable, user: Intel SDM vol. 3A 4.5.4 */
 #define ENTRY_2M      0x87    /* the same, page size bit */
-#define TICK_NS	      1000000 /* repeats, since one tick can come before KVM_RUN */
 
 static int start_timer(struct kvm_scratch *s, struct error *err)
 {
 	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kvm_kick_signal()};
-	struct itimerspec tick = {{0, TICK_NS}, {0, TICK_NS}};
+	struct itimerspec tick = {{0, s->tick_ns}, {0, s->tick_ns}};
 
 	ev._sigev_un._tid = (pid_t)syscall(SYS_gettid); /* glibc 2.36 has no name for it */
 	if (timer_create(CLOCK_MONOTONIC, &ev, &s->timer))
@@ -47,7 +46,9 @@ int kvm_scratch_open(struct kvm_scratch *s, int cpl, const uint8_t *code, size_t
 	uint64_t *tables;
 	int ret;
 
-	*s = (struct kvm_scratch){.catch_faults = s->catch_faults, .vm = {.kvm_fd = -1, .fd = -1}};
+	*s = (struct kvm_scratch){.catch_faults = s->catch_faults,
+				  .tick_ns = s->tick_ns,
+				  .vm = {.kvm_fd = -1, .fd = -1}};
 	s->ram = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		      0);
 	if (s->ram == MAP_FAILED)
