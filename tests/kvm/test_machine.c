@@ -88,7 +88,7 @@ static void check_kick(const struct setup *s)
 	sig = machine_kick_signal(t.m);
 	if (sig) {
 		before = atomic_load(&counts[0]);
-		CU_ASSERT_EQUAL(syscall(SYS_tgkill, getpid(), machine_vcpu_tid(t.m, 1), sig), 0);
+		CU_ASSERT_EQUAL(syscall(SYS_tkill, machine_vcpu_tid(t.m, 1), sig), 0);
 		CU_ASSERT_TRUE(wait_count(&counts[0], before + 1));
 	}
 	machine_set_sample_hook(t.m, NULL, NULL);
