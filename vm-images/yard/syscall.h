@@ -20,6 +20,7 @@ typedef u64 (*syscall_fn)(struct env *e, struct args *r);
  * Name and weight in phase A and B. As on real systems a few calls make most of
  * the load and many are rare; which ones differs between the phases.
  */
+/* clang-format off */
 #define SYSCALLS_FILE(X)                                                                           \
 	X(read, 560, 22)                                                                           \
 	X(write, 280, 16)                                                                          \
@@ -53,6 +54,8 @@ typedef u64 (*syscall_fn)(struct env *e, struct args *r);
 		X(wait, 4, 4) X(sort, 4, 3) X(epoll_add, 7, 6) X(epoll_find, 9, 6)                 \
 			X(epoll_walk, 6, 8) X(keyctl, 4, 7) X(digest, 6, 10)                       \
 				X(schedule_work, 6, 9) X(getrandom, 6, 8)
+
+/* clang-format on */
 
 #define SYSCALLS(X) SYSCALLS_FILE(X) SYSCALLS_NET(X) SYSCALLS_TASK(X)
 
