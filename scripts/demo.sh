@@ -73,7 +73,7 @@ printf 'promoted    %s\nplain       %s\n' "$(million "$after")" "$(million "$pla
 awk -v b="$before" -v u="$undone" -v a="$after" -v p="$plain" -v n="$promoted" -v w="$wrong" 'BEGIN {
 	r = (b + u) / 2
 	printf "gain        %+.1f %% with %d promotions\n", (a / r - 1) * 100, n
-	printf "restored    %.0f %% of what retpolines cost\n", p > r ? (a - r) / (p - r) * 100 : 0
+	printf "restored    %.0f %% of what retpolines cost\n", (p > r ? (a - r) / (p - r) * 100 : 0)
 	printf "wrong calls %d\n", w
 	exit w != 0
 }'

@@ -10,7 +10,7 @@ struct words {
 	const char *promote, *sampler, *cpl, *machine, *phase;
 };
 
-static const char more[] = "Without IMAGE it runs the retpoline build of the yard guest that fits "
+static const char more[] = "Without IMAGE it runs the build of the yard guest that fits "
 			   "the machine. --machine\n"
 			   "auto takes kvm where /dev/kvm works, else process: the guest's code "
 			   "runs natively in traced\n"
@@ -50,6 +50,8 @@ int cmd_run(int argc, char **argv)
 		CMD_OPTION("name", 'n', CMD_TEXT, &o.name, "NAME",
 			   "default: the first free yard-N"),
 		CMD_NUMBER("vcpus", 0, &o.instance.vcpus, "N", "default: 2", 1, HOTRAIL_MAX_VCPUS),
+		CMD_OPTION("variant", 0, CMD_CHOICE, &o.instance.variant, "retpoline|plain",
+			   "which yard build, without IMAGE (default: retpoline)"),
 		CMD_OPTION("mem", 'm', CMD_SIZE, &o.instance.mem, "SIZE",
 			   "default: what the image needs"),
 		CMD_OPTION("promote", 0, CMD_CHOICE, &w.promote, "auto|off",

@@ -39,6 +39,8 @@ int cmd_misuse(const struct cmd_usage *usage, const char *fmt, ...)
 	return cmd_fail(&err);
 }
 
+#define HELP_COLUMN 28
+
 static void help(const struct cmd_usage *u)
 {
 	char left[48];
@@ -54,7 +56,12 @@ static void help(const struct cmd_usage *u)
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ',
 			 o->letter ? o->letter : ' ', o->letter ? "," : " ", o->name,
 			 o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-28s %s\n", left, o->help);
+		/* A long left side takes a line of its own rather than push its text out of the
+		 * column. */
+		if (strlen(left) > HELP_COLUMN)
+			printf("  %s\n  %*s %s\n", left, HELP_COLUMN, "", o->help);
+		else
+			printf("  %-*s %s\n", HELP_COLUMN, left, o->help);
 	}
 	if (u->more)
 		printf("\n%s\n", u->more);

@@ -106,6 +106,15 @@ static void judge(struct loop *l)
 	pthread_mutex_lock(&e->lock);
 }
 
+/* Close a watch window when it is time; false while it is still open. */
+static bool window_closed(struct loop *l, size_t *drifted)
+{
+	if (clock_ns() - l->e->watch_ns < WINDOW_NS)
+		return false;
+	*drifted = watch_window(l->e, l->drifted);
+	return true;
+}
+
 static void step(struct loop *l)
 {
 	struct engine *e = l->e;
@@ -117,9 +126,8 @@ static void step(struct loop *l)
 			round_now(l);
 		return;
 	}
-	if (now - e->watch_ns < WINDOW_NS)
+	if (!window_closed(l, &drifted))
 		return;
-	drifted = watch_window(e, l->drifted);
 	if (drifted >= PHASE_SITES &&
 	    drifted >= PHASE_SHARE * patch_count(e->patcher, PATCH_PROMOTED)) {
 		new_phase(l);
@@ -149,6 +157,7 @@ static void wait_tick(struct engine *e)
 void *follow_thread(void *engine)
 {
 	struct engine *e = engine;
+	size_t drifted;
 	struct loop l = {.e = e};
 
 	l.drifted = calloc(e->sites + 1, sizeof(*l.drifted));
@@ -164,6 +173,9 @@ void *follow_thread(void *engine)
 		find_drain(e);
 		if (e->follow && !e->refused)
 			step(&l);
+		else
+			window_closed(&l,
+				      &drifted); /* status tells how the tracks fit all the same */
 		e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH
 			   : e->follow && !e->refused		   ? ENGINE_FIND
 								   : ENGINE_IDLE;

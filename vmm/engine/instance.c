@@ -83,15 +83,15 @@ static int add_devices(struct instance *i, int console_fd)
 	return 0;
 }
 
-static int open_image(struct instance *i, const char *path, enum machine_backend backend,
-		      struct error *err)
+static int open_image(struct instance *i, const struct instance_config *c,
+		      enum machine_backend backend, struct error *err)
 {
 	int ret;
 
-	if (path)
-		snprintf(i->image_path, sizeof(i->image_path), "%s", path);
-	else if ((ret = instance_find_image("retpoline", backend, i->image_path,
-					    sizeof(i->image_path), err)))
+	if (c->image)
+		snprintf(i->image_path, sizeof(i->image_path), "%s", c->image);
+	else if ((ret = instance_find_image(c->variant ? c->variant : "retpoline", backend,
+					    i->image_path, sizeof(i->image_path), err)))
 		return ret;
 	return image_load(i->image_path, &i->image, err);
 }
@@ -136,7 +136,7 @@ int instance_open(const struct instance_config *c, struct instance **out, struct
 		ret = error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a guest");
 		goto out_close;
 	}
-	ret = open_image(i, c->image, backend, err);
+	ret = open_image(i, c, backend, err);
 	if (!ret)
 		ret = open_machine(i, c, backend, err);
 	if (!ret)

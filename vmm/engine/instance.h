@@ -11,7 +11,8 @@
 #include "guest/yard.h"
 
 struct instance_config {
-	const char *image; /* path; NULL = the retpoline image that fits the backend */
+	const char *image;   /* path; NULL = one of ours that fits the backend */
+	const char *variant; /* which of ours: "retpoline" (also for NULL) or "plain" */
 	enum machine_backend backend;
 	enum machine_cpl cpl;
 	unsigned vcpus;

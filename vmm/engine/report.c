@@ -78,8 +78,10 @@ static void fill_edges(struct engine *e, struct engine_row *row, const struct ed
 			continue;
 		row->edges[row->nedges].target = edges[i].target;
 		row->edges[row->nedges].count = edges[i].count;
-		row->edges[row->nedges].share =
-			row->calls ? (double)edges[i].count / row->calls : 0;
+		row->edges[row->nedges].share = row->calls ? (double)edges[i].count / row->calls
+						: row->samples
+							? (double)edges[i].count / row->samples
+							: 0;
 		e->guest->ops->symbol(e->guest, edges[i].target, row->edges[row->nedges].name,
 				      sizeof(row->edges[0].name));
 		row->nedges++;
@@ -105,7 +107,7 @@ int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struc
 {
 	struct edge *edges = NULL;
 	size_t nedges = 0, at = 0;
-	double all = 0;
+	double all = 0, seen = 0;
 	uint32_t s;
 	int ret;
 
@@ -116,12 +118,15 @@ int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struc
 	ret = *rows ? edge_sorted(e->learned.total ? &e->learned : &e->sampled, &edges, &nedges)
 		    : -ENOMEM;
 	for (s = 0; !ret && s < e->sites; s++)
-		all += e->info[s].rate;
+		all += e->info[s].rate, seen += e->info[s].samples;
 	for (s = 0; !ret && s < e->sites; s++) {
 		size_t from = at;
 
 		fill_row(e, &(*rows)[s], s);
-		(*rows)[s].share = all > 0 ? e->info[s].rate / all : 0;
+		/* Before anything was counted the samples are the best guess. */
+		(*rows)[s].share = all > 0    ? e->info[s].rate / all
+				   : seen > 0 ? e->info[s].samples / seen
+					      : 0;
 		while (at < nedges && edges[at].site == s)
 			at++;
 		fill_edges(e, &(*rows)[s], edges + from, at - from);

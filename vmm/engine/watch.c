@@ -26,6 +26,7 @@ void watch_restart(struct engine *e)
 	uint32_t s;
 
 	e->watch_ns = clock_ns();
+	e->fast_share = -1; /* what was seen of the tracks before says nothing of those now */
 	for (s = 0; s < e->sites; s++)
 		e->info[s].has_base = patch_site_state(e->patcher, s)->state == PATCH_PROMOTED &&
 				      !patch_read_miss(e->patcher, s, &e->info[s].miss_base);
