@@ -17,9 +17,10 @@
 #define MIN_SYMBOLS 8
 #define MAX_NAME    512 /* KSYM_NAME_LEN */
 #define MAX_NAMES   (64u << 20)
-#define MAX_STEPS   (64u << 20)	 /* names walked while looking for num_syms: bounds hostile files */
-#define MAX_IMAGE   (1ull << 30) /* KERNEL_IMAGE_SIZE */
-#define MIN_BASE    0xffffffff80000000ull
+#define MAX_STEPS                                                                                  \
+	(64u << 20) /* places and names tried while looking for num_syms: bounds hostile files */
+#define MAX_IMAGE (1ull << 30) /* KERNEL_IMAGE_SIZE */
+#define MIN_BASE  0xffffffff80000000ull
 
 struct kallsyms {
 	const uint8_t *bytes; /* of the segment that holds them */
@@ -92,7 +93,7 @@ static bool find_names(struct kallsyms *s, size_t *steps)
 	for (at = s->tokens.table_at & ~(size_t)7; at >= 8; at -= 8) {
 		uint64_t count = kernel_u64(s->bytes + at - 8);
 
-		if (*steps > MAX_STEPS || s->tokens.table_at - at > MAX_NAMES)
+		if (++*steps > MAX_STEPS || s->tokens.table_at - at > MAX_NAMES)
 			break;
 		/* A 32-bit count and its padding. */
 		if (count < MIN_SYMBOLS || count > KERNEL_MAX_SYMBOLS)
@@ -157,7 +158,8 @@ static bool find_tables(const struct kernel_view *v, struct kallsyms *s)
 	for (i = 0; i < v->loads; i++) {
 		s->bytes = v->load[i].bytes;
 		s->size = v->load[i].size;
-		for (from = 0; kernel_find_tokens(s->bytes, s->size, from, &s->tokens);
+		for (from = 0;
+		     steps <= MAX_STEPS && kernel_find_tokens(s->bytes, s->size, from, &s->tokens);
 		     from = s->tokens.index_at + 1)
 			if (find_names(s, &steps) && find_offsets(s))
 				return true;

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Names of one address that are looked at; a hostile table may give it a million. */
+#define MAX_ALIASES 64
+
 gva_t kernel_lookup(const struct kernel *k, const char *name)
 {
 	size_t i, len = strlen(name) + 1;
@@ -50,7 +53,7 @@ static size_t best_name(const struct kernel *k, size_t last)
 	gva_t addr = k->symbols[last].addr;
 	size_t best = last, i;
 
-	for (i = last + 1; i-- > 0 && k->symbols[i].addr == addr;) {
+	for (i = last + 1; i-- > 0 && last - i < MAX_ALIASES && k->symbols[i].addr == addr;) {
 		const char *name = k->names + k->symbols[i].name;
 		size_t len = strlen(name);
 
@@ -80,11 +83,11 @@ const char *kernel_symbol_at(const struct kernel *k, gva_t addr, uint64_t *offse
 
 bool kernel_is_function(const struct kernel *k, gva_t addr)
 {
-	size_t i = symbols_to(k, addr);
+	size_t i = symbols_to(k, addr), tries = 0;
 
 	if (addr < k->text_start || addr >= k->text_end)
 		return false;
-	while (i-- > 0 && k->symbols[i].addr == addr)
+	while (i-- > 0 && k->symbols[i].addr == addr && tries++ < MAX_ALIASES)
 		if (names_code(k, i))
 			return true;
 	return false;

@@ -50,6 +50,8 @@ int kernel_table(const struct kernel_view *v, const struct kernel *k, const char
 		return kernel_broken(v, "%s and %s: the end lies before the start", from, to);
 	if (start == end)
 		return 0;
+	if (end - start > MAX_TABLE)
+		return kernel_broken(v, "%s to %s: more than %u bytes", from, to, MAX_TABLE);
 	*out = (struct kernel_span){start, end - start, kernel_view_bytes(v, start, end - start)};
 	if (!out->bytes)
 		return kernel_broken(v, "%s to %s: %llu bytes that are not in the image", from, to,
