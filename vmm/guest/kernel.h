@@ -19,10 +19,9 @@
 #include "guest/site.h"
 #include "util/error.h"
 
-#define KERNEL_MAX_UNPACKED (256u << 20) /* larger is refused: no distribution kernel comes near   \
-					  */
-#define KERNEL_MAX_SYMBOLS 1000000
-#define KERNEL_MAX_SITES   200000
+#define KERNEL_MAX_UNPACKED (256u << 20) /* no distribution kernel comes near */
+#define KERNEL_MAX_SYMBOLS  1000000
+#define KERNEL_MAX_SITES    200000
 
 struct kernel_symbol {
 	gva_t addr;

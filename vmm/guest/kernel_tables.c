@@ -9,6 +9,7 @@
 #include "guest/kernel_view.h"
 #include "x86/decode.h"
 
+#define MAX_TABLE	  (64u << 20) /* bytes; the largest real one, BTF, has 5 MiB */
 #define MAX_RANGES	  4000000
 #define EXTABLE_ENTRY	  12 /* struct exception_table_entry: insn, fixup, data (since 5.16) */
 #define JUMP_ENTRY	  16 /* struct jump_entry: s32 code, s32 target, long key */
