@@ -75,6 +75,7 @@ static int set_entry(const struct image *img, struct machine *m, unsigned vcpu, 
 int yard_boot(const struct image *img, struct machine *m, uint64_t seed, struct error *err)
 {
 	struct yard_control *control;
+	void *arena;
 	unsigned vcpu;
 	int ret;
 
@@ -91,6 +92,11 @@ int yard_boot(const struct image *img, struct machine *m, uint64_t seed, struct 
 				 "the control page is outside the guest's memory");
 	memset(control, 0, sizeof(*control));
 	control->seed = seed;
+	arena = guest_memory(img, m, img->header.arena_code, img->header.arena_code_size);
+	if (!arena)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -EFAULT,
+				 "the arena is outside the guest's memory");
+	memset(arena, 0xcc, img->header.arena_code_size); /* int3: nothing may run there unwritten */
 	for (vcpu = 0; !ret && vcpu < machine_vcpus(m); vcpu++)
 		ret = set_entry(img, m, vcpu, err);
 	return ret;
