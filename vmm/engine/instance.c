@@ -86,6 +86,7 @@ static int add_devices(struct instance *i, int console_fd)
 static int open_image(struct instance *i, const struct instance_config *c,
 		      enum machine_backend backend, struct error *err)
 {
+	struct image_options options = {.writable_text = c->writable_text};
 	int ret;
 
 	if (c->image)
@@ -93,7 +94,7 @@ static int open_image(struct instance *i, const struct instance_config *c,
 	else if ((ret = instance_find_image(c->variant ? c->variant : "retpoline", backend,
 					    i->image_path, sizeof(i->image_path), err)))
 		return ret;
-	return image_load(i->image_path, &i->image, err);
+	return image_load_with(i->image_path, &options, &i->image, err);
 }
 
 static int open_machine(struct instance *i, const struct instance_config *c,

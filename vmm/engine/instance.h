@@ -19,8 +19,9 @@ struct instance_config {
 	uint64_t mem; /* bytes of guest RAM, 0 = what the image needs */
 	bool huge_pages;
 	uint64_t seed;
-	unsigned phase; /* 0 = A, 1 = B */
-	int console_fd; /* copy of the guest's console, -1 = keep the last lines only */
+	unsigned phase;	    /* 0 = A, 1 = B */
+	bool writable_text; /* hostile tests: an image that rewrites its own text */
+	int console_fd;	    /* copy of the guest's console, -1 = keep the last lines only */
 };
 #define INSTANCE_DEFAULT                                                                           \
 	{                                                                                          \
