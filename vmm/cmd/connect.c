@@ -3,6 +3,26 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <stdio.h>
+
+#include "patch/journal.h"
+
+/* Its monitor died, and the guest with it: what the journal knows is all there is left. */
+static int gone(const struct registry_entry *e, struct error *err)
+{
+	struct journal_summary summary;
+	struct error unread = {0};
+	char path[320], text[160];
+
+	registry_path(e, "journal", path, sizeof(path));
+	if (journal_describe(path, &summary, &unread))
+		snprintf(text, sizeof(text), "%.150s", unread.text);
+	else
+		journal_summary_text(&summary, text, sizeof(text));
+	return error_set(err, HOTRAIL_EXIT_FAILED, -ESRCH,
+			 "%s has ended: %s; `hotrail stop %s` removes what is left in %s", e->name,
+			 text, e->name, e->dir);
+}
 
 int cmd_connect(const char *guest, struct control_client **out, struct registry_entry *entry,
 		struct error *err)
@@ -14,9 +34,7 @@ int cmd_connect(const char *guest, struct control_client **out, struct registry_
 	if (ret)
 		return ret;
 	if (!e.running)
-		return error_set(err, HOTRAIL_EXIT_FAILED, -ESRCH,
-				 "%s has ended: its log is in %s, and `hotrail stop %s` removes it",
-				 e.name, e.dir, e.name);
+		return gone(&e, err);
 	if (entry)
 		*entry = e;
 	registry_path(&e, "control", path, sizeof(path));

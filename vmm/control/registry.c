@@ -421,7 +421,8 @@ static int not_found(const char *name, const struct registry_entry *list, size_t
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "%u guests run, name one of them: %s", running, names);
 	return error_set(err, HOTRAIL_EXIT_FAILED, -ENOENT,
-			 "there is no guest named %s; running: %s", name, names);
+			 "there is no guest named %s; running: %s (`hotrail ps` tells more)", name,
+			 names);
 }
 
 int registry_find(const char *name, struct registry_entry *out, struct error *err)
