@@ -64,7 +64,7 @@ void monitor_tick(struct monitor *m)
 	m->rate[m->rates - 1].ns = now;
 	m->rate[m->rates - 1].ops = ops;
 	pthread_mutex_unlock(&m->lock);
-	monitor_check(m, &check);
+	monitor_check(m, &check, NULL);
 }
 
 double monitor_rate(struct monitor *m)
@@ -80,25 +80,42 @@ double monitor_rate(struct monitor *m)
 	return rate;
 }
 
-bool monitor_check(struct monitor *m, struct yard_check *out)
+bool monitor_check(struct monitor *m, struct yard_check *out, bool *checked)
 {
 	struct yard_check now;
-	bool ok;
+	/* Not under the lock: a guest that holds its statistics makes this sleep for a while. */
+	bool ok = !yard_check(m->instance->yard, &now);
 
 	pthread_mutex_lock(&m->lock);
-	ok = !yard_check(m->instance->yard, &now);
 	if (ok) {
-		/* What was once seen wrong stays wrong, whatever the guest writes over it. */
+		/* What was once seen wrong stays wrong, whatever the guest writes over it; and
+		 * another thread may have looked later but come here earlier. */
 		if (m->checked && m->check.wrong > now.wrong) {
 			now.wrong = m->check.wrong;
 			memcpy(now.text, m->check.text, sizeof(now.text));
 		}
+		if (m->checked && m->check.batches > now.batches)
+			now.batches = m->check.batches;
 		m->check = now;
 		m->checked = true;
 	}
 	*out = m->check;
+	if (!m->checked)
+		*out = now; /* says why */
+	if (checked)
+		*checked = m->checked;
 	pthread_mutex_unlock(&m->lock);
 	return ok;
+}
+
+bool monitor_saw_wrong(struct monitor *m)
+{
+	bool wrong;
+
+	pthread_mutex_lock(&m->lock);
+	wrong = m->checked && m->check.wrong;
+	pthread_mutex_unlock(&m->lock);
+	return wrong;
 }
 
 json_t *monitor_status(struct monitor *m)
@@ -121,8 +138,7 @@ json_t *monitor_status(struct monitor *m)
 	struct engine_status status;
 	struct yard_check check;
 
-	monitor_check(m, &check);
-	g.checked = m->checked;
+	monitor_check(m, &check, &g.checked);
 	g.batches = check.batches;
 	g.wrong = check.wrong;
 	engine_get_status(m->engine, &status);

@@ -23,7 +23,7 @@ struct monitor {
 	int stop;  /* eventfd: somebody asked for the end */
 	int ended; /* eventfd: the machine ended by itself */
 
-	/* Leaf lock: nothing is called with it held but yard_check(), which blocks on nobody. */
+	/* Leaf lock: nothing that could block is called with it held. */
 	pthread_mutex_t lock;
 	struct {
 		uint64_t ns, ops;
@@ -40,9 +40,11 @@ void monitor_free(struct monitor *m); /* the fds and the lock only */
 void monitor_tick(struct monitor *m);
 /* Operations a second over the last one to two seconds; negative before there is a measure. */
 double monitor_rate(struct monitor *m);
-/* Compare now; false when the guest let nobody look (then *out is the last good comparison). */
-bool monitor_check(struct monitor *m, struct yard_check *out);
-uint64_t monitor_work(void *monitor); /* operations so far, for the engine */
+/* Compare now; false when the guest let nobody look. *out is the last good comparison; when there
+ * never was one (*checked false; the pointer may be NULL) only its text means something. */
+bool monitor_check(struct monitor *m, struct yard_check *out, bool *checked);
+bool monitor_saw_wrong(struct monitor *m); /* the last good comparison, without comparing anew */
+uint64_t monitor_work(void *monitor);	   /* operations so far, for the engine */
 void monitor_ask_stop(struct monitor *m);
 
 json_t *monitor_status(struct monitor *m);

@@ -13,7 +13,7 @@ struct run_options {
 	double seconds; /* 0 = until it is stopped */
 };
 
-enum run_reason { RUN_STOP, RUN_SIGNAL, RUN_TIME, RUN_GUEST, RUN_WRONG };
+enum run_reason { RUN_STOP, RUN_SIGNAL, RUN_TIME, RUN_GUEST, RUN_WRONG, RUN_UNVERIFIED };
 
 struct run_end {
 	enum run_reason reason;

@@ -10,7 +10,7 @@
 
 static const char *const reasons[] = {
 	[RUN_STOP] = "stop",   [RUN_SIGNAL] = "signal", [RUN_TIME] = "time",
-	[RUN_GUEST] = "guest", [RUN_WRONG] = "wrong",
+	[RUN_GUEST] = "guest", [RUN_WRONG] = "wrong",	[RUN_UNVERIFIED] = "unverified",
 };
 
 int run_exit_code(const struct run_end *end)
@@ -19,7 +19,7 @@ int run_exit_code(const struct run_end *end)
 	 */
 	if (end->reason == RUN_GUEST && end->report.end == MACHINE_END_POWEROFF)
 		return end->checked && end->check.wrong ? HOTRAIL_EXIT_FAILED : HOTRAIL_EXIT_OK;
-	if (end->reason == RUN_GUEST || end->reason == RUN_WRONG)
+	if (end->reason == RUN_GUEST || end->reason == RUN_WRONG || end->reason == RUN_UNVERIFIED)
 		return HOTRAIL_EXIT_FAILED;
 	return end->reason == RUN_SIGNAL ? 128 + end->signal : HOTRAIL_EXIT_OK;
 }

@@ -21,6 +21,9 @@
 #include "show/show.h"
 #include "util/clock.h"
 
+/* For a vCPU that lost its core in the middle of writing, on a host that is very busy. */
+#define CHECK_AGAIN_MS 300
+
 struct run {
 	const struct run_options *o;
 	struct monitor m;
@@ -263,13 +266,33 @@ static bool step(struct run *r, struct run_end *end)
 	if (p[1].revents)
 		return true; /* RUN_STOP */
 	monitor_tick(m);
-	if (m->checked && m->check.wrong) {
+	if (monitor_saw_wrong(m)) {
 		end->reason = RUN_WRONG;
 		return true;
 	}
 	run_status_line(m);
 	end->reason = RUN_TIME;
 	return r->deadline_ns && clock_ns() >= r->deadline_ns;
+}
+
+/*
+ * A result that went wrong in the last half second counts as well. A guest that lets nobody look
+ * at its results has none; one that ended may have been stopped in the middle of writing them.
+ */
+static void judge(struct monitor *m, struct run_end *end)
+{
+	bool ok = monitor_check(m, &end->check, &end->checked);
+
+	if (!ok && end->reason != RUN_GUEST) {
+		clock_sleep_ms(CHECK_AGAIN_MS);
+		ok = monitor_check(m, &end->check, &end->checked);
+	}
+	if (end->reason == RUN_GUEST)
+		return;
+	if (end->checked && end->check.wrong)
+		end->reason = RUN_WRONG;
+	else if (!ok)
+		end->reason = RUN_UNVERIFIED;
 }
 
 static void run_loop(struct run *r, struct run_end *end)
@@ -282,11 +305,7 @@ static void run_loop(struct run *r, struct run_end *end)
 		end->reason = RUN_STOP;
 	while (!step(r, end));
 	run_status_clear();
-	/* A result that went wrong in the last half second counts as well. */
-	monitor_check(m, &end->check);
-	end->checked = m->checked;
-	if (end->checked && end->check.wrong && end->reason != RUN_GUEST)
-		end->reason = RUN_WRONG;
+	judge(m, end);
 	end->ops = yard_ops(m->instance->yard);
 	end->uptime_ns = clock_ns() - m->started_ns;
 	engine_get_status(m->engine, &end->status);
@@ -306,6 +325,11 @@ static void print_end(struct run *r, const struct run_end *end, const json_t *do
 		error_set(&err, HOTRAIL_EXIT_FAILED, 0,
 			  "%s: the guest ended by itself: vCPU %u: %.160s", r->m.entry.name,
 			  end->report.vcpu, end->report.text);
+	else if (end->reason == RUN_UNVERIFIED)
+		error_set(&err, HOTRAIL_EXIT_FAILED, 0,
+			  "%s: the guest's results could not be verified: it kept its statistics "
+			  "busy to the end",
+			  r->m.entry.name);
 	else
 		error_set(&err, HOTRAIL_EXIT_FAILED, 0,
 			  "%s: the guest's results are wrong: %.160s; the run ended",

@@ -119,14 +119,16 @@ static int verify(void *ctx, const json_t *arguments, json_t **ret, struct error
 	struct patch_verify v = {0};
 	struct monitor *m = ctx;
 	struct yard_check check;
+	bool checked;
 	int r = only(arguments, "", err);
 
 	if (!r)
 		r = engine_verify(m->engine, &v, err);
 	if (r)
 		return r;
+	monitor_check(m, &check, &checked);
 	*ret = doc_verify(m->entry.name, m->instance->guest, &v,
-			  monitor_check(m, &check) || m->checked ? (int64_t)check.wrong : -1);
+			  checked ? (int64_t)check.wrong : -1);
 	return *ret ? 0 : no_memory(err);
 }
 
