@@ -1,102 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The program as users meet it when something is wrong: exit codes, what goes where, and what the
  * words name. */
-#include "../unit/suite.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdbool.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "util/json.h"
-
-static const char *program;
-static char folder[] = "/tmp/hotrail-cli-XXXXXX";
-
-struct run {
-	int code; /* exit code, or 1000 + signal */
-	char out[65536], err[8192];
-};
-
-static void drain(int fd, char *buf, size_t len)
-{
-	size_t used = 0;
-	char rest[512];
-	ssize_t n;
-
-	while ((n = used + 1 < len ? read(fd, buf + used, len - 1 - used)
-				   : read(fd, rest, sizeof(rest))) > 0)
-		if (used + 1 < len)
-			used += (size_t)n;
-	buf[used] = 0;
-	close(fd);
-}
-
-static void to_file(const char *name, int fd)
-{
-	char path[64];
-	int file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	dup2(file, fd);
-}
-
-static void from_file(const char *name, char *buf, size_t len)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	fd = open(path, O_RDONLY);
-	buf[0] = 0;
-	if (fd >= 0)
-		drain(fd, buf, len);
-}
-
-/* Runs the program with up to 7 words; out and err go through files, so that nothing can block. */
-static struct run *cli(const char *a, ...)
-{
-	static struct run r;
-	const char *argv[9] = {"hotrail", a};
-	va_list ap;
-	unsigned n = 1;
-	int status = 0;
-	pid_t pid;
-
-	va_start(ap, a);
-	while (a && n < 8 && (argv[++n] = va_arg(ap, const char *)))
-		;
-	va_end(ap);
-	pid = fork();
-	if (!pid) {
-		to_file("out", STDOUT_FILENO);
-		to_file("err", STDERR_FILENO);
-		alarm(60);
-		execv(program, (char **)argv);
-		_exit(127);
-	}
-	waitpid(pid, &status, 0);
-	r.code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-	from_file("out", r.out, sizeof(r.out));
-	from_file("err", r.err, sizeof(r.err));
-	return &r;
-}
-
-/* Refused with `code`: nothing on stdout, one line that names `word` on stderr. */
-static void refused(const struct run *r, int code, const char *word)
-{
-	CU_ASSERT_EQUAL(r->code, code);
-	CU_ASSERT_STRING_EQUAL(r->out, "");
-	CU_ASSERT_EQUAL(strncmp(r->err, "hotrail: ", 9), 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, word));
-	CU_ASSERT_PTR_EQUAL(strchr(r->err, '\n'), r->err + strlen(r->err) - 1);
-	if (r->code != code || !strstr(r->err, word))
-		printf("got %d, stderr: %s", r->code, r->err);
-}
+#include "cli.h"
 
 static const char *const subcommands[] = {"run",     "ps",	"top",	  "sites",
 					  "promote", "demote",	"status", "verify",
@@ -206,17 +111,6 @@ static void test_hostile_names(void)
 	}
 }
 
-static void write_file(const char *name, const char *bytes, size_t len, char *path)
-{
-	FILE *f;
-
-	snprintf(path, 64, "%s/%s", folder, name);
-	f = fopen(path, "we");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-	CU_ASSERT_EQUAL(fwrite(bytes, 1, len, f), len);
-	fclose(f);
-}
-
 static void test_profile_files(void)
 {
 	static const char noise[4096] = "this is no profile";
@@ -300,7 +194,7 @@ static void test_unwritable_folders(void)
 	refused(cli("run", "--detach", NULL), 1, "/proc/no-such-folder");
 	setenv("HOTRAIL_RUNTIME_DIR", "not/absolute", 1);
 	refused(cli("run", "--detach", NULL), 1, "_RUNTIME_DIR");
-	setenv("HOTRAIL_RUNTIME_DIR", folder, 1);
+	setenv("HOTRAIL_RUNTIME_DIR", runtime, 1);
 }
 
 static const struct suite_test tests[] = {
@@ -314,33 +208,7 @@ static const struct suite_test tests[] = {
 	{"folders that cannot be written", test_unwritable_folders},
 };
 
-static void remove_folder(void)
-{
-	static const char *const names[] = {"out", "err", "empty", "noise", "merged"};
-	char path[64];
-	unsigned i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	rmdir(folder);
-}
-
 int main(void)
 {
-	int failed;
-
-	program = getenv("HOTRAIL");
-	if (!program || !*program)
-		program = "build/hotrail";
-	if (access(program, X_OK))
-		SUITE_SKIP("%s is not there: build it with make", program);
-	if (!mkdtemp(folder))
-		return 1;
-	setenv("HOTRAIL_RUNTIME_DIR", folder, 1);
-	setenv("HOTRAIL_STATE_DIR", folder, 1);
-	failed = suite_run("cli", tests, sizeof(tests) / sizeof(tests[0]), 120);
-	remove_folder();
-	return failed;
+	return cli_suite("cli", tests, sizeof(tests) / sizeof(tests[0]), cli_patience(120));
 }
