@@ -3,6 +3,7 @@
 #include "device/virtio_device.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@
 #define RANGES_MAX	  16u	     /* of one discard or write-zeroes request */
 #define DISCARD_MAX	  (1u << 22) /* sectors of a range: 2 GiB, a change of metadata */
 #define ZEROES_MAX	  (1u << 15) /* 16 MiB: may have to be written out */
+
+/* Up to and with what write-zeroes needs; headers of newer kernels go on. */
+#define CONFIG_LEN (offsetof(struct virtio_blk_config, write_zeroes_may_unmap) + 4)
 
 struct blk {
 	struct virtio *v;
@@ -172,7 +176,7 @@ int virtio_blk_create(const struct virtio_blk_options *options, const struct vir
 					   .max_write_zeroes_seg = RANGES_MAX,
 					   .write_zeroes_may_unmap = 1};
 	struct virtio_setup setup = {
-		.class = &blk_class, .queues = 1, .config = &config, .config_len = sizeof(config)};
+		.class = &blk_class, .queues = 1, .config = &config, .config_len = CONFIG_LEN};
 	struct blk *b = calloc(1, sizeof(*b));
 	int ret;
 

@@ -46,7 +46,6 @@ int virtqueue_start(struct virtqueue *q, const struct virtqueue_memory *memory, 
 	q->indirect = indirect;
 	q->event_idx = event_idx;
 	q->next_avail = q->next_used = q->signalled = 0;
-	q->signalled_valid = false;
 	q->broken = false;
 	q->why = NULL;
 	q->ready = true;
@@ -177,19 +176,17 @@ bool virtqueue_wants_interrupt(struct virtqueue *q)
 {
 	const struct vring_avail *avail = q->avail;
 	uint16_t old = q->signalled, event;
-	bool valid = q->signalled_valid;
 
-	if (!q->ready || q->broken || (valid && old == q->next_used))
+	if (!q->ready || q->broken || old == q->next_used)
 		return false;
 	q->signalled = q->next_used;
-	q->signalled_valid = true;
 	/* Our index before their wish, theirs the other way round: one of us sees the other. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!q->event_idx)
 		return !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	event = __atomic_load_n(&avail->ring[q->size], __ATOMIC_RELAXED);
-	return !valid || vring_need_event(event, q->next_used, old);
+	return vring_need_event(event, q->next_used, old);
 }
 
 void virtqueue_kicks_off(struct virtqueue *q)

@@ -39,7 +39,6 @@ struct virtqueue {
 	void *avail, *used;
 	uint16_t next_avail, next_used;
 	uint16_t signalled; /* next_used at the last interrupt decision */
-	bool signalled_valid;
 };
 
 /* A chain as copied: host views of guest memory, readable buffers first. */
