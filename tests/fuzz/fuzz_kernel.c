@@ -47,8 +47,8 @@ static void use(const struct kernel *k)
 		check(k->names[k->symbols[i].name] != '\0');
 		kernel_is_function(k, k->symbols[i].addr);
 		kernel_symbol_at(k, k->symbols[i].addr, NULL);
-		kernel_subsystem(k->names + k->symbols[i].name);
 	}
+	kernel_subsystem(k->release);
 }
 
 static void parse(const uint8_t *data, size_t size)

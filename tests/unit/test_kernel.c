@@ -100,6 +100,10 @@ static void test_identity(void)
 	CU_ASSERT_EQUAL(k->thunks[HOTRAIL_RAX], KB_BASE + KB_THUNK_RAX);
 	CU_ASSERT_EQUAL(k->thunks[HOTRAIL_R11], KB_BASE + KB_THUNK_R11);
 	CU_ASSERT_EQUAL(k->thunks[HOTRAIL_RCX], 0);
+	CU_ASSERT_EQUAL(k->elf_size, b.size);
+	kernel_drop_elf(k);
+	CU_ASSERT_PTR_NULL(k->elf);
+	CU_ASSERT_EQUAL(kernel_lookup(k, "vfs_read"), KB_BASE + KB_VFS_READ);
 	kernel_free(k);
 }
 

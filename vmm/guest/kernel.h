@@ -77,6 +77,9 @@ int kernel_load(const char *path, struct kernel **out, struct error *err);
 int kernel_parse(const uint8_t *bytes, size_t size, const char *name, struct kernel **out,
 		 struct error *err);
 void kernel_free(struct kernel *k);
+/* Give back the unpacked ELF (50 MiB and more) once its bytes are no longer needed; all else
+ * stays. */
+void kernel_drop_elf(struct kernel *k);
 
 /* bzImage -> unpacked ELF (lz4, gzip, xz, zstd, lzma, bzip2 through their libraries; output
  * bounded). Malloc'ed. */

@@ -192,12 +192,21 @@ static int reserve(const struct kernel_view *v, struct kernel *k, size_t used, s
 		return 0;
 	if (*capacity >= MAX_NAMES)
 		return kernel_broken(v, "kallsyms: more than %u bytes of names", MAX_NAMES);
-	*capacity = *capacity ? *capacity * 2 : 4u << 20;
+	*capacity = *capacity ? *capacity * 2 : 256u << 10;
 	grown = realloc(k->names, *capacity);
 	if (!grown)
 		return kernel_no_memory(v, "symbol names");
 	k->names = grown;
 	return 0;
+}
+
+/* Give back what doubling took too much; a failure changes nothing. */
+static void trim(struct kernel *k, size_t used)
+{
+	char *names = realloc(k->names, used);
+
+	if (names)
+		k->names = names;
 }
 
 static int decode(const struct kernel_view *v, const struct kallsyms *s, struct kernel *k)
@@ -223,6 +232,7 @@ static int decode(const struct kernel_view *v, const struct kallsyms *s, struct 
 			symbol_addr(s, (uint32_t)k->symbols_count), (uint32_t)used, name[0]};
 		used += len + 1;
 	}
+	trim(k, used);
 	return 0;
 }
 

@@ -25,6 +25,13 @@ void kernel_free(struct kernel *k)
 	free(k);
 }
 
+void kernel_drop_elf(struct kernel *k)
+{
+	free(k->elf);
+	k->elf = NULL;
+	k->elf_size = 0;
+}
+
 /* Symbols without which the tables were misread, whatever they looked like. */
 static int check_symbols(const struct kernel_view *v, const struct kernel *k)
 {

@@ -191,13 +191,15 @@ int kernel_read_ranges(const struct kernel_view *v, struct kernel *k)
 		ret = add_blacklist(v, k, &l);
 	if (!ret)
 		ret = add_assembly(v, k, &l);
-	if (!ret && l.count)
-		merge(&l);
-	if (ret) {
+	if (ret || !l.count) {
 		free(l.ranges);
 		return ret;
 	}
-	k->ranges = l.ranges;
+	merge(&l);
 	k->ranges_count = l.count;
+	/* Merging left room behind; if it cannot be given back, it is kept. */
+	k->ranges = realloc(l.ranges, l.count * sizeof(*l.ranges));
+	if (!k->ranges)
+		k->ranges = l.ranges;
 	return 0;
 }

@@ -30,7 +30,7 @@ int kernel_range_add(struct kernel_range_list *l, gva_t start, uint64_t len,
 	if (l->count == l->capacity) {
 		if (l->count >= MAX_RANGES)
 			return -E2BIG;
-		l->capacity = l->capacity ? l->capacity * 2 : 1u << 16;
+		l->capacity = l->capacity ? l->capacity * 2 : 1u << 12;
 		grown = realloc(l->ranges, l->capacity * sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
