@@ -207,6 +207,9 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	uint32_t *sites = NULL;
 	int r = only(arguments, "auto sites coverage dry_run follow", err);
 
+	/* Before the sites are looked for: a guest with nothing to gain may have none. */
+	if (!r)
+		r = m->instance->guest->ops->may_patch(m->instance->guest, err);
 	if (!r)
 		r = get_share(arguments, "coverage", &p.coverage, err);
 	if (!r)
