@@ -73,28 +73,31 @@ static inline void from_file(const char *name, char *buf, size_t len)
 		drain(fd, buf, len);
 }
 
-static inline pid_t cli_spawn(const char *const *argv)
+/* `out` and `err`: files of the folder that take what it prints. */
+static inline pid_t cli_spawn(const char *const *argv, const char *out, const char *err)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	fflush(NULL);
+	pid = fork();
 	if (pid)
 		return pid;
-	to_file("out", STDOUT_FILENO);
-	to_file("err", STDERR_FILENO);
+	to_file(out, STDOUT_FILENO);
+	to_file(err, STDERR_FILENO);
 	alarm(cli_patience(60));
 	execv(program, (char **)argv);
 	_exit(127);
 }
 
-static inline struct run *cli_wait(pid_t pid)
+static inline struct run *cli_wait(pid_t pid, const char *out, const char *err)
 {
 	static struct run r;
 	int status = 0;
 
 	waitpid(pid, &status, 0);
 	r.code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-	from_file("out", r.out, sizeof(r.out));
-	from_file("err", r.err, sizeof(r.err));
+	from_file(out, r.out, sizeof(r.out));
+	from_file(err, r.err, sizeof(r.err));
 	return &r;
 }
 
@@ -110,7 +113,7 @@ static inline void cli_words(const char *argv[CLI_WORDS + 2], const char *first,
 	argv[n] = NULL;
 }
 
-/* In the background; one at a time, as its output goes where that of cli() goes. */
+/* In the background, one at a time; cli_join() waits for its end. */
 static inline pid_t cli_start(const char *first, ...)
 {
 	const char *argv[CLI_WORDS + 2];
@@ -119,7 +122,12 @@ static inline pid_t cli_start(const char *first, ...)
 	va_start(ap, first);
 	cli_words(argv, first, ap);
 	va_end(ap);
-	return cli_spawn(argv);
+	return cli_spawn(argv, "background-out", "background-err");
+}
+
+static inline struct run *cli_join(pid_t pid)
+{
+	return cli_wait(pid, "background-out", "background-err");
 }
 
 /* Out and err go through files, so that nothing can block. */
@@ -131,7 +139,7 @@ static inline struct run *cli(const char *first, ...)
 	va_start(ap, first);
 	cli_words(argv, first, ap);
 	va_end(ap);
-	return cli_wait(cli_spawn(argv));
+	return cli_wait(cli_spawn(argv, "out", "err"), "out", "err");
 }
 
 /* Refused with `code`: nothing on stdout, one line that names `word` on stderr. */
@@ -142,8 +150,16 @@ static inline void refused(const struct run *r, int code, const char *word)
 	CU_ASSERT_EQUAL(strncmp(r->err, "hotrail: ", 9), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, word));
 	CU_ASSERT_PTR_EQUAL(strchr(r->err, '\n'), r->err + strlen(r->err) - 1);
-	if (r->code != code || !strstr(r->err, word))
-		printf("got %d, stderr: %s", r->code, r->err);
+	if (r->code != code || !strstr(r->err, word) || r->out[0])
+		printf("    got %d, stdout: %.200s, stderr: %s", r->code, r->out, r->err);
+}
+
+/* Done, and if not, what it said. */
+static inline void succeeds(const struct run *r)
+{
+	CU_ASSERT_EQUAL(r->code, 0);
+	if (r->code)
+		printf("    got %d, stdout: %.600s, stderr: %s\n", r->code, r->out, r->err);
 }
 
 static inline void write_file(const char *name, const char *bytes, size_t len, char *path)
@@ -172,6 +188,10 @@ static inline int cli_suite(const char *name, const struct suite_test *tests, si
 		program = "build/hotrail";
 	if (access(program, X_OK))
 		SUITE_SKIP("%s is not there: build it with make", program);
+	/* As a user's shell has them, whatever started this. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	if (!mkdtemp(folder))
 		return 1;
 	snprintf(runtime, sizeof(runtime), "%s/run", folder);
