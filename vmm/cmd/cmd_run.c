@@ -56,7 +56,7 @@ int cmd_run(int argc, char **argv)
 			   "default: what the image needs"),
 		CMD_OPTION("promote", 0, CMD_CHOICE, &w.promote, "auto|off",
 			   "promote and follow the workload by itself (default: auto)"),
-		CMD_OPTION("sampler", 0, CMD_CHOICE, &w.sampler, "auto|pmu|timer|off",
+		CMD_OPTION("sampler", 0, CMD_CHOICE, &w.sampler, "auto|lbr|pmu|timer|hwbp|step|off",
 			   "how hot sites are found (default: auto)"),
 		CMD_OPTION("cpl", 0, CMD_CHOICE, &w.cpl, "auto|0|3",
 			   "guest privilege level (default: auto)"),

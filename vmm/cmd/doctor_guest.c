@@ -81,21 +81,27 @@ void doctor_folders(struct doctor *d)
 			  "set XDG_STATE_HOME or HOTRAIL_STATE_DIR to a folder of your own");
 }
 
+#define SAMPLERS_MAX 16
+
+/* All of them, also those that "auto" would not get to; one that works is enough. */
 static void samplers(struct doctor *d, struct guest *g)
 {
-	char name[48];
+	struct error err[SAMPLERS_MAX] = {0};
+	const char *best = NULL;
+	char name[48], remedy[80];
+	int ret[SAMPLERS_MAX];
 	unsigned i;
 
-	for (i = 0; sampler_table[i]; i++) {
-		const struct sampler_ops *ops = sampler_table[i];
-		struct error err = {0};
-		int ret = ops->probe ? ops->probe(g, &err) : 0;
-
-		snprintf(name, sizeof(name), "sampler %s", ops->name);
-		doctor_add_result(d, name, ret, ops->what, &err,
-				  sampler_table[i + 1] ? DOCTOR_LIMITED : DOCTOR_NO,
-				  sampler_table[i + 1] ? "none needed: the next sampler takes over"
-						       : NULL);
+	for (i = 0; i < SAMPLERS_MAX && sampler_table[i]; i++) {
+		ret[i] = sampler_table[i]->probe(g, &err[i]);
+		if (!ret[i] && !best)
+			best = sampler_table[i]->name;
+	}
+	snprintf(remedy, sizeof(remedy), "none needed: --sampler auto takes %s", best ? best : "");
+	for (i = 0; i < SAMPLERS_MAX && sampler_table[i]; i++) {
+		snprintf(name, sizeof(name), "sampler %s", sampler_table[i]->name);
+		doctor_add_result(d, name, ret[i], sampler_table[i]->what, &err[i],
+				  best ? DOCTOR_LIMITED : DOCTOR_NO, best ? remedy : NULL);
 	}
 }
 

@@ -46,6 +46,9 @@ struct backend_ops {
 	int (*get_regs)(struct backend_vcpu *v, struct machine_regs *regs);
 	int (*set_regs)(struct backend_vcpu *v, const struct machine_regs *regs);
 	int (*step)(struct backend_vcpu *v, struct machine_regs *regs, struct error *err);
+	/* See machine_set_breakpoint(). Any thread; run() puts it into force, the caller kicks. On a hit
+	 * run() has removed it and returns INTERRUPTED with RIP at addr. May be NULL. */
+	int (*breakpoint)(struct backend_vcpu *v, gva_t addr, struct error *err);
 	pid_t (*event_tid)(struct backend_vcpu *v); /* see machine_vcpu_tid() */
 	void (*paused)(struct backend_vcpu *v); /* tell the guest clock; may be NULL */
 	int (*kick_signal)(void); /* see machine_kick_signal(); NULL = none would do */

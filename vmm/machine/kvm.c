@@ -160,8 +160,11 @@ static enum vcpu_exit backend_run(struct backend_vcpu *v, struct vcpu_exit_info 
 	/* On an error exit_reason holds the exit before, so it is not looked at. KVM completes a
 	 * pending port access before it looks at immediate_exit: EINTR means completed. */
 	v->io_pending = false;
+	kvm_debug_apply(v);
 	if (ioctl(v->fd, KVM_RUN, 0))
 		return errno == EINTR ? VCPU_EXIT_INTERRUPTED : run_failed(exit, "KVM_RUN", errno);
+	if (v->run->exit_reason == KVM_EXIT_DEBUG && kvm_debug_hit(v))
+		return VCPU_EXIT_INTERRUPTED;
 	ret = kvm_exit_decode(v->run, v->vm->run_size, exit);
 	if (ret == VCPU_EXIT_END && v->vm->catch_faults)
 		kvm_fault_explain(v, exit);
@@ -306,6 +309,7 @@ const struct backend_ops backend_kvm = {
 	.get_regs = kvm_vcpu_get_regs,
 	.set_regs = kvm_vcpu_set_regs,
 	.step = backend_step,
+	.breakpoint = kvm_debug_want,
 	.event_tid = backend_event_tid,
 	.paused = backend_paused,
 	.kick_signal = kvm_kick_signal,

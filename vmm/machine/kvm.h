@@ -29,6 +29,12 @@ struct kvm_vm {
 	struct kvm_cpuid2 *cpuid;
 };
 
+struct kvm_debug {
+	gva_t wanted; /* atomic; 0 = none */
+	gva_t set;    /* in the vCPU's debug registers; its thread's */
+	int failed;   /* atomic; errno of a refused KVM_SET_GUEST_DEBUG */
+};
+
 struct backend_vcpu {
 	struct kvm_vm *vm;
 	int fd;
@@ -40,6 +46,7 @@ struct backend_vcpu {
 	bool have_deferred; /* an exit met while stepping; the next run() returns it */
 	enum vcpu_exit deferred_exit;
 	struct vcpu_exit_info deferred;
+	struct kvm_debug debug;
 	int error; /* errno of a failed call in a function that returns nothing */
 	const char *error_what;
 };
@@ -62,6 +69,12 @@ int kvm_probe(struct error *err);
 
 /* kvm_step.c */
 int kvm_vcpu_step(struct backend_vcpu *v, struct machine_regs *regs, struct error *err);
+
+/* kvm_debug.c: one breakpoint a vCPU. */
+int kvm_debug_want(struct backend_vcpu *v, gva_t addr, struct error *err); /* any thread */
+void kvm_debug_apply(struct backend_vcpu *v); /* before KVM_RUN */
+/* After a debug exit: was it ours? Then it is removed. */
+bool kvm_debug_hit(struct backend_vcpu *v);
 
 /* kvm_cpu.c. Long mode at vm->cpl with paging on, and the CPUID table. */
 int kvm_cpuid_load(struct kvm_vm *vm, struct error *err);

@@ -66,6 +66,7 @@ int kvm_vcpu_step(struct backend_vcpu *v, struct machine_regs *regs, struct erro
 	if (__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	off = set_debug(v, 0, ret ? NULL : err);
+	v->debug.set = 0; /* a breakpoint comes back with the next run */
 	if (ret)
 		return ret;
 	if (off)

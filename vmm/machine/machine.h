@@ -157,5 +157,10 @@ pid_t machine_vcpu_tid(const struct machine *m, unsigned vcpu);
 int machine_kick_signal(const struct machine *m);
 /* Single-step a parked vCPU by one instruction; regs afterwards. -ENOTSUP where impossible. */
 int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, struct error *err);
+/* Interrupt the vCPU once, when it is about to execute `addr`: the sample hook then finds RIP there
+ * and the breakpoint is gone. One a vCPU, in a debug register: no byte of the guest changes. A new one
+ * replaces it, 0 removes it. Any thread; a hit that meets a pause is lost. -ENOTSUP with the reason
+ * where a trial showed that it never fires (a call with 0 asks just that). */
+int machine_set_breakpoint(struct machine *m, unsigned vcpu, gva_t addr, struct error *err);
 
 #endif

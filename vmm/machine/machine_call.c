@@ -105,6 +105,22 @@ int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, st
 
 /* --- sampling --- */
 
+int machine_set_breakpoint(struct machine *m, unsigned vcpu, gva_t addr, struct error *err)
+{
+	int ret;
+
+	if (vcpu >= m->config.vcpus)
+		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL, "there is no vCPU %u", vcpu);
+	if (!m->ops->breakpoint)
+		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
+				 "the %s backend has no breakpoints", m->ops->name);
+	ret = m->ops->breakpoint(m->vcpu[vcpu].bv, addr, err);
+	/* After the wish is stored: the run that this kick ends has either seen it or is over. */
+	if (!ret)
+		m->ops->kick(m->vcpu[vcpu].bv);
+	return ret;
+}
+
 void machine_set_sample_hook(struct machine *m, machine_sample_fn fn, void *ctx)
 {
 	pthread_rwlock_wrlock(&m->hook_lock);

@@ -57,6 +57,7 @@ struct backend_vcpu {
 	struct process_child child;
 	_Atomic unsigned kick; /* enum kick_state */
 	bool io_pending;       /* RIP is still at the port instruction */
+	struct process_debug debug;
 	int died;	       /* wait status once the process is gone, else 0 */
 };
 
@@ -410,6 +411,8 @@ static enum vcpu_exit process_run(struct backend_vcpu *v, struct vcpu_exit_info 
 	for (;;) {
 		/* A kick that came first is a pending signal: the child stops before its first
 		 * instruction, so it is not lost. */
+		if (!v->died)
+			process_debug_apply(&v->debug, v->child.pid);
 		if (v->died || resume(v, PTRACE_SYSEMU, &sig))
 			return gone(v, exit);
 		if (sig == SYSCALL_STOP)
@@ -421,6 +424,8 @@ static enum vcpu_exit process_run(struct backend_vcpu *v, struct vcpu_exit_info 
 		}
 		if (!is_guest_fault(v, sig, &info))
 			return VCPU_EXIT_INTERRUPTED; /* a counter's overflow, or a stranger */
+		if (sig == SIGTRAP && process_debug_hit(&v->debug, v->child.pid, info.si_code))
+			return VCPU_EXIT_INTERRUPTED;
 		return fault(v, &info, exit);
 	}
 }
@@ -456,6 +461,10 @@ static int process_step(struct backend_vcpu *v, struct machine_regs *regs, struc
 					 exit.text);
 		}
 		if (is_guest_fault(v, sig, &info)) {
+			/* Met before the instruction: it is still to be stepped. */
+			if (sig == SIGTRAP &&
+			    process_debug_hit(&v->debug, v->child.pid, info.si_code))
+				continue;
 			ret = step_result(v, sig, &info, err);
 			return ret ? ret : process_get_regs(v, regs);
 		}
@@ -463,6 +472,11 @@ static int process_step(struct backend_vcpu *v, struct machine_regs *regs, struc
 			atomic_exchange(&v->kick, KICK_IDLE);
 	}
 	return error_set(err, HOTRAIL_EXIT_BUSY, -EINTR, "single step: too many signals");
+}
+
+static int process_breakpoint(struct backend_vcpu *v, gva_t addr, struct error *err)
+{
+	return process_debug_want(&v->debug, addr, err);
 }
 
 static int process_kick_signal(void)
@@ -489,6 +503,7 @@ const struct backend_ops backend_process = {
 	.get_regs = process_get_regs,
 	.set_regs = process_set_regs,
 	.step = process_step,
+	.breakpoint = process_breakpoint,
 	.event_tid = process_event_tid,
 	.kick_signal = process_kick_signal,
 };

@@ -27,6 +27,19 @@ int process_spawn(int stub_fd, int ram_fd, const struct machine_map *maps, unsig
 		  struct process_child *out, struct error *err);
 void process_kill(struct process_child *child); /* waits for it; the tracer's thread only */
 
+/* process_debug.c: one breakpoint of a vCPU in its process's debug registers. */
+struct process_debug {
+	_Atomic gva_t wanted; /* 0 = none */
+	_Atomic int failed;   /* errno of a debug register that could not be written */
+	gva_t set;	      /* in the register; the tracer's */
+};
+/* Any thread. -ENOTSUP where breakpoints of processes never fire, or negative errno. */
+int process_debug_want(struct process_debug *d, gva_t addr, struct error *err);
+/* The tracer, while the process is stopped. */
+void process_debug_apply(struct process_debug *d, pid_t pid);
+/* Was this SIGTRAP ours? Then the breakpoint is removed. */
+bool process_debug_hit(struct process_debug *d, pid_t pid, int si_code);
+
 /* A memfd with the stub program; negative errno. */
 int process_stub_open(struct error *err);
 

@@ -34,6 +34,11 @@ static struct thunk_range *find_thunk(const struct attribute *a, gva_t rip)
 	return NULL;
 }
 
+const struct thunk_range *attribute_thunk(const struct attribute *a, gva_t rip)
+{
+	return find_thunk(a, rip);
+}
+
 /* Sorted by start: one range per address, none reaching into the next. */
 static void merge_thunks(struct attribute *a)
 {

@@ -52,6 +52,9 @@ int attribute_init(struct attribute *a, const struct site_table *sites, gva_t ar
 		   gva_t arena_end, bool (*is_target)(void *ctx, gva_t addr), void *ctx);
 void attribute_free(struct attribute *a);
 
+/* The thunk that `rip` is in, or NULL. */
+const struct thunk_range *attribute_thunk(const struct attribute *a, gva_t rip);
+
 /* Index of the site and *target (0 = unknown), or -1: elsewhere. */
 long attribute_sample(const struct attribute *a, const struct raw_sample *s, gva_t *target);
 

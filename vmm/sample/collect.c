@@ -104,7 +104,7 @@ void collect_stats(const struct collect *c, struct sampler_stats *out)
 	if (out->taken < out->attributed) /* a drain is between its two additions */
 		out->taken = out->attributed;
 	out->elsewhere = out->taken - out->attributed;
-	out->lost = 0;
+	out->lost = out->unmatched = 0;
 	for (i = 0; i < c->vcpus; i++)
 		out->lost += atomic_load(&c->vcpu[i].full);
 }

@@ -60,23 +60,56 @@ bool event_fits(const struct event_spec *e, const struct event_cpu *cpu)
 	return false;
 }
 
-int event_open(const struct event_spec *e, pid_t tid, bool guest_is_user, uint64_t period,
-	       int group)
+static struct perf_event_attr attributes(const struct event_spec *e, bool guest_is_user,
+					 uint64_t period)
 {
-	struct perf_event_attr attr = {
+	return (struct perf_event_attr){
 		.type = e->type,
-		.size = sizeof(attr),
+		.size = sizeof(struct perf_event_attr),
 		.config = e->config,
 		.sample_period = period,
 		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
-		.disabled = group < 0, /* members follow their leader */
+		.disabled = 1,
 		.exclude_kernel = guest_is_user,
 		.exclude_hv = 1,
 		.exclude_host = !guest_is_user,
 	};
-	long fd = syscall(SYS_perf_event_open, &attr, tid, -1, group, PERF_FLAG_FD_CLOEXEC);
+}
+
+static int open_attributes(struct perf_event_attr *attr, pid_t tid, int group)
+{
+	long fd = syscall(SYS_perf_event_open, attr, tid, -1, group, PERF_FLAG_FD_CLOEXEC);
 
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int event_open(const struct event_spec *e, pid_t tid, bool guest_is_user, uint64_t period,
+	       int group)
+{
+	struct perf_event_attr attr = attributes(e, guest_is_user, period);
+
+	attr.disabled = group < 0; /* members follow their leader */
+	return open_attributes(&attr, tid, group);
+}
+
+int event_open_stack(const struct event_spec *e, pid_t tid, bool guest_is_user, uint64_t period)
+{
+	struct perf_event_attr attr = attributes(e, guest_is_user, period);
+	int fd;
+
+	attr.sample_type = PERF_SAMPLE_BRANCH_STACK;
+	/* Both levels, although one is wanted: with any branch at any level the kernel has nothing
+	 * to sort out; else it decodes the host's bytes at the guest's addresses and drops what
+	 * is no branch there (arch/x86/events/intel/lbr.c, intel_pmu_lbr_filter). */
+	attr.branch_sample_type =
+		PERF_SAMPLE_BRANCH_ANY | PERF_SAMPLE_BRANCH_USER | PERF_SAMPLE_BRANCH_KERNEL;
+	fd = open_attributes(&attr, tid, -1);
+	if ((fd != -EACCES && fd != -EPERM) || !guest_is_user)
+		return fd;
+	/* Not allowed to see kernel branches. A traced process has its own bytes at its addresses.
+	 */
+	attr.branch_sample_type = PERF_SAMPLE_BRANCH_ANY | PERF_SAMPLE_BRANCH_USER;
+	return open_attributes(&attr, tid, -1);
 }
 
 /* kernel.perf_event_paranoid, or -1 when it cannot be read. */

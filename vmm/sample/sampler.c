@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct sampler_ops *const sampler_table[] = {&sampler_pmu, &sampler_timer, NULL};
+const struct sampler_ops *const sampler_table[] = {&sampler_lbr,  &sampler_pmu,	 &sampler_timer,
+						   &sampler_hwbp, &sampler_step, NULL};
 
 static const struct sampler_ops *choose_named(const char *name, struct guest *g, struct error *err)
 {

@@ -12,6 +12,7 @@
 struct sampler_stats {
 	uint64_t taken, attributed, elsewhere; /* elsewhere: no site could be named */
 	uint64_t lost; /* ring full, throttled or coalesced */
+	uint64_t unmatched; /* of samples that hold whole calls: those seen in part only */
 };
 
 struct sampler_config {
@@ -34,9 +35,19 @@ struct sampler_ops {
 	void (*stop)(struct sampler *s); /* frees; no sample hook runs afterwards */
 };
 
-extern const struct sampler_ops sampler_pmu, sampler_timer;
+extern const struct sampler_ops sampler_lbr, sampler_pmu, sampler_timer, sampler_hwbp, sampler_step;
 
-/* NULL-terminated, best first. */
+/*
+ * NULL-terminated, best first: what "auto" takes.
+ *   lbr    names site and target of several calls a sample and stops nothing
+ *   pmu    stops the vCPU at a call it makes
+ *   timer  stops it anywhere: sees time, not calls, but disturbs no more than that
+ *   hwbp   sees calls, but takes the debug registers from the guest's own debuggers and weighs
+ *          thunks alike: only where a timer cannot interrupt, or when asked for
+ *   step   exact, but all vCPUs stand still meanwhile and a second brings a few dozen calls;
+ *          timer and a learning track bring exact counts sooner. For guests that can be paused
+ *          and stepped, and nothing else.
+ */
 extern const struct sampler_ops *const sampler_table[];
 /* "auto" or a name. NULL with the reasons of all that were tried in *err. */
 const struct sampler_ops *sampler_choose(const char *name, struct guest *g, struct error *err);

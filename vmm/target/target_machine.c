@@ -178,6 +178,11 @@ static int op_step(struct target *t, unsigned vcpu, struct machine_regs *r, stru
 	return machine_step(machine_of(t), vcpu, r, err);
 }
 
+static int op_breakpoint(struct target *t, unsigned vcpu, gva_t addr, struct error *err)
+{
+	return machine_set_breakpoint(machine_of(t), vcpu, addr, err);
+}
+
 static bool op_guest_counts_as_user(struct target *t)
 {
 	/* Level 3 is user mode for the counters whatever carries the guest; level 0 is kernel. */
@@ -198,6 +203,7 @@ static const struct target_ops target_machine_ops = {
 	.vcpu_tid = op_vcpu_tid,
 	.kick_signal = op_kick_signal,
 	.step = op_step,
+	.breakpoint = op_breakpoint,
 	.guest_counts_as_user = op_guest_counts_as_user,
 };
 
