@@ -499,13 +499,13 @@ static void chooses(void)
 	struct error err = {0};
 
 	fake_start(1);
-	CU_ASSERT_PTR_EQUAL(sampler_table[0], &sampler_pmu); /* best first */
+	CU_ASSERT_PTR_EQUAL(sampler_table[0], &sampler_lbr); /* best first */
 	CU_ASSERT_PTR_NOT_NULL(sampler_choose("auto", &fake.guest, &err));
 	CU_ASSERT_PTR_EQUAL(sampler_choose("timer", &fake.guest, &err), &sampler_timer);
 	CU_ASSERT_PTR_NULL(sampler_choose("divining-rod", &fake.guest, &err));
 	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_USAGE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "divining-rod"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "auto, pmu, timer"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "auto, lbr, pmu, timer"));
 	ops.vcpu_tid = NULL;
 	fake.target.ops = &ops;
 	CU_ASSERT_PTR_EQUAL(sampler_choose("auto", &fake.guest, &err), &sampler_timer);
