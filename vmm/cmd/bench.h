@@ -36,10 +36,13 @@ int bench_open(struct bench_guest *g, const char *variant, const struct bench_op
 void bench_close(struct bench_guest *g);
 int bench_hold(struct bench_guest *g, struct error *err); /* park; idempotent */
 void bench_release(struct bench_guest *g);
-/* Operations per second over `ms`, guest running. */
+/* Operations per second of the clock over `ms`, guest running. */
 double bench_rate(struct bench_guest *g, unsigned ms);
-/* Release, wait for the machine to settle, rate, hold. Counters of the window into *cv when not
- * NULL. */
+/*
+ * Let a held guest run for `ms` and hold it again. *rate: operations per second of vCPU time, times
+ * the number of vCPUs: what the clock would show on a machine that does nothing else. Counters of
+ * the turn into *cv, operations into *ops, where not NULL.
+ */
 int bench_turn(struct bench_guest *g, unsigned ms, double *rate, struct counter_values *cv,
 	       uint64_t *ops, struct error *err);
 /* Slots whose digest is wrong plus calls the guest saw go wrong. */
@@ -57,8 +60,7 @@ int bench_indirect_share(struct bench_guest *plain, double *share, struct error 
 /* bench_follow.c: one guest under a following engine, from its start on. */
 int bench_follow(const struct bench_options *o, json_t *doc, uint64_t *wrong, struct error *err);
 /* bench_cost.c: what finding, learning and pausing cost, on an unoptimised guest. */
-int bench_costs(struct bench_guest *base, struct bench_guest *promoted,
-		const struct bench_options *o, json_t *doc, struct progress *progress,
-		struct error *err);
+int bench_costs(struct bench_guest *base, struct bench_guest *promoted, json_t *doc,
+		struct progress *progress, struct error *err);
 
 #endif

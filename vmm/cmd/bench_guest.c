@@ -3,12 +3,11 @@
 #include "cmd/bench.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "util/clock.h"
 
-/* After a release caches, predictors and the host's scheduler need a moment. */
-#define SETTLE_MS 20
 /* Holding waits for a scheduler that may be busy with someone else. */
 #define HOLD_BUDGET_US 2000000
 
@@ -73,6 +72,31 @@ double bench_rate(struct bench_guest *g, unsigned ms)
 	return ops / ((clock_ns() - begin) / 1e9);
 }
 
+/*
+ * Time the vCPUs really ran, summed, from the first field of schedstat
+ * (Documentation/scheduler/sched-stats.rst). It is exact for a held guest. 0 where the host's
+ * kernel does not tell.
+ */
+static uint64_t vcpu_run_ns(const struct bench_guest *g)
+{
+	const struct machine *m = g->instance->machine;
+	unsigned long long one, sum = 0;
+	char path[48];
+	unsigned i;
+	FILE *f;
+
+	for (i = 0; i < machine_vcpus(m); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)machine_vcpu_tid(m, i));
+		f = fopen(path, "re");
+		if (!f)
+			return 0;
+		if (fscanf(f, "%llu", &one) == 1)
+			sum += one;
+		fclose(f);
+	}
+	return sum;
+}
+
 static void subtract(struct counter_values *now, const struct counter_values *before)
 {
 	unsigned i;
@@ -84,20 +108,25 @@ static void subtract(struct counter_values *now, const struct counter_values *be
 int bench_turn(struct bench_guest *g, unsigned ms, double *rate, struct counter_values *cv,
 	       uint64_t *ops, struct error *err)
 {
+	uint64_t done = yard_ops(g->instance->yard), ran = vcpu_run_ns(g), begin = clock_ns();
 	struct counter_values before = {0};
-	uint64_t first;
+	int ret;
 
-	bench_release(g);
-	clock_sleep_ms(SETTLE_MS);
-	first = yard_ops(g->instance->yard);
 	if (cv && g->counters)
 		counters_read(g->counters, &before);
-	*rate = bench_rate(g, ms);
+	bench_release(g);
+	clock_sleep_ms(ms);
+	ret = bench_hold(g, err);
+	begin = clock_ns() - begin;
+	done = yard_ops(g->instance->yard) - done;
+	ran = vcpu_run_ns(g) - ran;
 	if (cv && g->counters && !counters_read(g->counters, cv))
 		subtract(cv, &before);
 	if (ops)
-		*ops = yard_ops(g->instance->yard) - first;
-	return bench_hold(g, err);
+		*ops = done;
+	*rate = ran ? done / (ran / 1e9 / machine_vcpus(g->instance->machine))
+		    : done / (begin / 1e9);
+	return ret;
 }
 
 int bench_wrong(struct bench_guest *g, uint64_t *wrong, struct error *err)

@@ -174,8 +174,8 @@ static int run_all(struct yard_bench *b, struct error *err)
 	if (!ret)
 		ret = run_phase(b, 1, phases, err);
 	if (!ret)
-		ret = bench_costs(&b->guest[RETPOLINE], &b->guest[PROMOTED], b->o, b->doc,
-				  &b->progress, err);
+		ret = bench_costs(&b->guest[RETPOLINE], &b->guest[PROMOTED], b->doc, &b->progress,
+				  err);
 	for (i = 0; !ret && i < BUILDS; i++)
 		ret = bench_wrong(&b->guest[i], &b->wrong, err);
 	return ret;
