@@ -29,8 +29,9 @@ struct fake {
 	struct guest guest;
 	struct site site;
 	unsigned vcpus;
-	bool deaf; /* kicks reach nobody */
-	bool blind; /* signals arrive, nobody looks */
+	bool deaf;	  /* kicks reach nobody */
+	bool blind;	  /* signals arrive, nobody looks */
+	unsigned slow_us; /* what passes before a kick has its effect */
 	_Atomic bool stop;
 	pthread_t thread[HOTRAIL_MAX_VCPUS];
 	_Atomic pid_t tid[HOTRAIL_MAX_VCPUS];
@@ -113,6 +114,8 @@ static void fake_on_signal(int sig)
 {
 	machine_sample_fn fn;
 
+	if (fake.slow_us)
+		usleep(fake.slow_us); /* async-signal-safe here: a plain nanosleep */
 	fake.inside++;
 	fn = fake.hook;
 	if (fn && fake_vcpu >= 0 && !fake.blind)

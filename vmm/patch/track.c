@@ -107,7 +107,7 @@ static void land(struct learn *l, size_t rel8)
 static void emit_hash(struct learn *l, gva_t table)
 {
 	uint8_t s = l->s & 7;
-	const uint8_t shr[] = {0x41, 0xc1, (uint8_t)(0xe8 | s), 28}; /* 2^4 slots */
+	const uint8_t shr[] = {0x41, 0xc1, (uint8_t)(0xe8 | s), TRACK_LEARN_SHIFT};
 	const uint8_t lea[] = {0x4e, 0x8d, (uint8_t)(0x04 | s << 3), (uint8_t)(0xc5 | s << 3)};
 
 	emit_rr(l, 0, 0x69, l->s, l->r); /* imul $imm32, %R32, %S32 */
@@ -144,7 +144,8 @@ int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at,
 	const uint8_t count[] = {0x41, 0xff, (uint8_t)(0x40 | s), 4};	/* incl 4(%S) */
 	size_t hit1, hit2, claim, full, wide;
 
-	_Static_assert(TRACK_LEARN_SLOTS == 16, "the shift in emit_hash() yields 4 bits");
+	_Static_assert(1u << (32 - TRACK_LEARN_SHIFT) == TRACK_LEARN_SLOTS,
+		       "the shift in emit_hash() yields a slot number");
 	/* Aligned, so that the second slot is the first's address ^ 8. */
 	if (!usable_register(reg) || !thunk || at % TRACK_ALIGN || table % 64)
 		return -EINVAL;

@@ -15,7 +15,8 @@
 
 #define TRACK_ALIGN	  16
 #define TRACK_MAX_BYTES	  96
-#define TRACK_LEARN_SLOTS 16
+#define TRACK_LEARN_SLOTS 32 /* a 64-way dispatch still shows its head */
+#define TRACK_LEARN_SHIFT 27 /* 32 - log2(TRACK_LEARN_SLOTS) */
 
 struct track_spec {
 	enum hotrail_reg reg;
