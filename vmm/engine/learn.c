@@ -30,6 +30,14 @@ static size_t fill_requests(struct engine *e, struct patch_request *requests)
 	return n;
 }
 
+/* A count the guest made up may be more than any rate a 32-bit number holds. */
+static uint32_t per_second(uint32_t count, double seconds)
+{
+	double rate = count / seconds + 0.5;
+
+	return rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
+}
+
 /* The guest can write this table: every value is checked before it becomes an edge. */
 static void fold_table(struct engine *e, uint32_t site, const struct track_learn_table *table,
 		       double seconds)
@@ -51,10 +59,10 @@ static void fold_table(struct engine *e, uint32_t site, const struct track_learn
 			e->lies++;
 			target = 0;
 		}
-		edge_add(&e->learned, site, target, (uint32_t)(count / seconds + 0.5));
+		edge_add(&e->learned, site, target, per_second(count, seconds));
 	}
 	if (table->other)
-		edge_add(&e->learned, site, 0, (uint32_t)(table->other / seconds + 0.5));
+		edge_add(&e->learned, site, 0, per_second(table->other, seconds));
 	info->rate = calls / seconds;
 }
 

@@ -71,17 +71,19 @@ static int compare_rows(const void *a, const void *b)
 
 static void fill_edges(struct engine *e, struct engine_row *row, const struct edge *edges, size_t n)
 {
+	uint64_t all = 0;
 	size_t i;
 
+	/* Of what is in the table: a rate rounded once for the site is not the sum of its edges'.
+	 */
+	for (i = 0; i < n; i++)
+		all += edges[i].count;
 	for (i = 0; i < n && row->nedges < 8; i++) {
 		if (edges[i].site != row->index || !edges[i].target)
 			continue;
 		row->edges[row->nedges].target = edges[i].target;
 		row->edges[row->nedges].count = edges[i].count;
-		row->edges[row->nedges].share = row->calls ? (double)edges[i].count / row->calls
-						: row->samples
-							? (double)edges[i].count / row->samples
-							: 0;
+		row->edges[row->nedges].share = all ? (double)edges[i].count / all : 0;
 		e->guest->ops->symbol(e->guest, edges[i].target, row->edges[row->nedges].name,
 				      sizeof(row->edges[0].name));
 		row->nedges++;
