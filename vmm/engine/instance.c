@@ -137,6 +137,7 @@ int instance_open(const struct instance_config *c, struct instance **out, struct
 		ret = error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a guest");
 		goto out_close;
 	}
+	i->start_ms = c->start_ms ? c->start_ms : START_TIMEOUT_MS;
 	ret = open_image(i, c, backend, err);
 	if (!ret)
 		ret = open_machine(i, c, backend, err);
@@ -174,8 +175,8 @@ static int not_ready(struct instance *i, unsigned vcpu, struct error *err)
 				 i->image_path, report.vcpu, (unsigned long long)report.regs.rip,
 				 report.text);
 	return error_set(err, HOTRAIL_EXIT_FAILED, -ETIMEDOUT,
-			 "vCPU %u of %s did not reach its main loop within %u s", vcpu,
-			 i->image_path, START_TIMEOUT_MS / 1000);
+			 "vCPU %u of %s did not reach its main loop within %g s", vcpu,
+			 i->image_path, i->start_ms / 1000.0);
 }
 
 int instance_start(struct instance *i, struct error *err)
@@ -190,7 +191,7 @@ int instance_start(struct instance *i, struct error *err)
 		/* Short waits, so that a guest that ended is noticed at once. */
 		while (doorbell_wait(i->doorbell, vcpu, YARD_BELL_READY, 1, 50)) {
 			waited += 50;
-			if (waited >= START_TIMEOUT_MS ||
+			if (waited >= i->start_ms ||
 			    machine_wait_end(i->machine, 0, &(struct machine_report){0}))
 				return not_ready(i, vcpu, err);
 		}

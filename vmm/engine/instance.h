@@ -20,6 +20,7 @@ struct instance_config {
 	bool huge_pages;
 	uint64_t seed;
 	unsigned phase;	    /* 0 = A, 1 = B */
+	unsigned start_ms;  /* time to get ready; 0 = a default that suits emulated CPUs too */
 	bool writable_text; /* hostile tests: an image that rewrites its own text */
 	int console_fd;	    /* copy of the guest's console, -1 = keep the last lines only */
 };
@@ -39,6 +40,7 @@ struct instance {
 	struct doorbell *doorbell;
 	struct bus bus;
 	char image_path[256];
+	unsigned start_ms;
 };
 
 /*
