@@ -310,5 +310,5 @@ static const struct suite_test tests[] = {
 
 int main(void)
 {
-	return cli_suite("cli-end", tests, sizeof(tests) / sizeof(tests[0]), cli_patience(70));
+	return cli_suite("cli-end", tests, sizeof(tests) / sizeof(tests[0]), cli_patience(240));
 }

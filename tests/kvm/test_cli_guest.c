@@ -334,5 +334,5 @@ static const struct suite_test tests[] = {
 
 int main(void)
 {
-	return cli_suite("cli-guest", tests, sizeof(tests) / sizeof(tests[0]), cli_patience(70));
+	return cli_suite("cli-guest", tests, sizeof(tests) / sizeof(tests[0]), cli_patience(240));
 }
