@@ -192,7 +192,7 @@ echo "$each" >"$root/rig/each"
 : >"$work/output"
 # panic=-1 with -no-reboot ends QEMU at once on a panic. Mitigations only slow the emulation down.
 # 5-level paging off: a shorter walk for the software CPU.
-timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,vgif=off,v-vmsave-vmload=off -machine pc \
+timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,xsave=off,vgif=off,v-vmsave-vmload=off -machine pc \
 	-smp 2 -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$work/console" -serial "file:$work/output" \
 	-kernel "$cache/bzImage" -initrd "$work/initrd" \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/run.h"
+#include "guest/pc_guest.h"
 
 struct words {
 	const char *promote, *sampler, *cpl, *machine, *phase;
@@ -46,6 +47,11 @@ int cmd_run(int argc, char **argv)
 	struct words w = {"auto", "auto", "auto", "auto", "a"};
 	struct run_options o = {.instance = INSTANCE_DEFAULT};
 	const struct cmd_option options[] = {
+		CMD_OPTION("kernel", 'k', CMD_TEXT, &o.kernel, "FILE",
+			   "run this Linux kernel (bzImage or vmlinux), not an image"),
+		CMD_OPTION("initrd", 0, CMD_TEXT, &o.initrd, "FILE", "its initial RAM disk"),
+		CMD_OPTION("cmdline", 0, CMD_TEXT, &o.cmdline, "TEXT",
+			   "its command line (default: " PC_CMDLINE_DEFAULT ")"),
 		CMD_OPTION("detach", 'd', CMD_FLAG, &o.detach, NULL, "return when the guest runs"),
 		CMD_OPTION("name", 'n', CMD_TEXT, &o.name, "NAME",
 			   "default: the first free yard-N"),
@@ -86,5 +92,11 @@ int cmd_run(int argc, char **argv)
 	if (n < 0)
 		return cmd_parse_exit(n);
 	take_words(&w, &o);
+	if (!o.kernel && (o.initrd || o.cmdline))
+		return cmd_misuse(&usage, "--initrd and --cmdline go with --kernel");
+	if (o.kernel && o.instance.image)
+		return cmd_misuse(&usage, "an image and --kernel exclude each other");
+	if (o.kernel)
+		return run_linux(&o);
 	return o.detach ? run_detached(&o) : run_monitor(&o, -1);
 }

@@ -9,6 +9,7 @@
 struct run_options {
 	struct instance_config instance;
 	const char *name, *sampler, *profile;
+	const char *kernel, *initrd, *cmdline; /* a Linux guest instead of an image */
 	bool follow, detach, json;
 	double seconds; /* 0 = until it is stopped */
 };
@@ -28,6 +29,8 @@ struct run_end {
 /* The whole life of a monitor in this process. ready_fd >= 0: detached; "running" or the error goes
  * there as one line, and standard output and error into the guest's log. Returns the exit code. */
 int run_monitor(const struct run_options *o, int ready_fd);
+/* A Linux guest with its serial console on this terminal; from start to end. Exit code. */
+int run_linux(const struct run_options *o);
 /* Fork, wait until the child says it runs, print that. Returns the exit code. */
 int run_detached(const struct run_options *o);
 

@@ -36,6 +36,8 @@ struct pc {
 	struct pcstub stub;
 	struct serial *serial;
 	unsigned slots; /* taken */
+	void (*output)(void *ctx);
+	void *output_ctx;
 };
 
 /* Where an attached device lies, for its ioeventfd and irqfd (machine/pc.h). */

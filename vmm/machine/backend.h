@@ -8,11 +8,13 @@
 #define HOTRAIL_MACHINE_BACKEND_H
 
 #include "machine/machine.h"
+#include "machine/pc.h"
 
 enum vcpu_exit {
 	VCPU_EXIT_INTERRUPTED, /* kick or signal; the guest made no request */
 	VCPU_EXIT_PORT, /* fills exit->port/value; the access is complete once run() is entered again */
 	VCPU_EXIT_END, /* fills exit->end and exit->text */
+	VCPU_EXIT_HANDLED, /* the backend saw to it; a PC's access handler was called */
 };
 
 struct vcpu_exit_info {
@@ -52,6 +54,16 @@ struct backend_ops {
 	pid_t (*event_tid)(struct backend_vcpu *v); /* see machine_vcpu_tid() */
 	void (*paused)(struct backend_vcpu *v); /* tell the guest clock; may be NULL */
 	int (*kick_signal)(void); /* see machine_kick_signal(); NULL = none would do */
+
+	/* A PC's, machine/pc.h; all NULL where a backend cannot be one. 0 or negative errno. */
+	int (*get_paging)(struct backend_vcpu *v, struct machine_paging *paging);
+	int (*get_msr)(struct backend_vcpu *v, uint32_t index, uint64_t *value);
+	int (*get_cpl)(struct backend_vcpu *v);
+	int (*irq)(void *state, unsigned gsi, bool level);
+	int (*irqfd)(void *state, unsigned gsi, int fd, bool on);
+	int (*ioeventfd)(void *state, gpa_t gpa, uint32_t value, int fd, bool on);
+	/* Memory slot number `slot` (the machine's RAM is not among them); size 0 removes it. */
+	int (*slot)(void *state, unsigned slot, gpa_t gpa, void *host, uint64_t size, bool readonly);
 };
 
 extern const struct backend_ops backend_kvm;

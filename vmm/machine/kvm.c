@@ -16,7 +16,7 @@
 /* Not a real-time signal: pending ones coalesce, where a full queue of real-time signals turns
  * those of a perf event into SIGIO. No library in use takes this one. */
 #define KICK_SIGNAL  SIGUSR1
-#define FINISH_TRIES 16
+#define FINISH_TRIES 4096 /* a PC's string accesses leave KVM_RUN once a few bytes */
 #define RFLAGS_FIXED 0x2ull    /* bit 1 reads as 1: Intel SDM vol. 1, 3.4.3 */
 #define RFLAGS_IOPL3 0x3000ull /* lets `out` leave the guest at level 3 on real hardware */
 
@@ -78,7 +78,7 @@ int kvm_vcpu_open(struct kvm_vm *vm, unsigned index, struct backend_vcpu **out, 
 	}
 	ret = unblock_kick(err);
 	if (!ret)
-		ret = kvm_cpu_setup(v, err);
+		ret = vm->is_pc ? kvm_pc_vcpu_setup(v, err) : kvm_cpu_setup(v, err);
 	if (ret)
 		goto out_vcpu;
 	*out = v;
@@ -146,6 +146,12 @@ static enum vcpu_exit run_failed(struct vcpu_exit_info *exit, const char *what, 
 	return VCPU_EXIT_END;
 }
 
+enum vcpu_exit kvm_vcpu_exit(struct backend_vcpu *v, struct vcpu_exit_info *exit)
+{
+	return v->vm->is_pc ? kvm_pc_exit(v, exit)
+			    : kvm_exit_decode(v->run, v->vm->run_size, exit);
+}
+
 static enum vcpu_exit backend_run(struct backend_vcpu *v, struct vcpu_exit_info *exit)
 {
 	enum vcpu_exit ret;
@@ -161,15 +167,30 @@ static enum vcpu_exit backend_run(struct backend_vcpu *v, struct vcpu_exit_info 
 	 * pending port access before it looks at immediate_exit: EINTR means completed. */
 	v->io_pending = false;
 	kvm_debug_apply(v);
-	if (ioctl(v->fd, KVM_RUN, 0))
+	if (ioctl(v->fd, KVM_RUN, 0)) {
+		if (errno == EAGAIN && v->vm->is_pc)
+			return VCPU_EXIT_HANDLED; /* it waited for INIT or SIPI and got one */
 		return errno == EINTR ? VCPU_EXIT_INTERRUPTED : run_failed(exit, "KVM_RUN", errno);
+	}
 	if (v->run->exit_reason == KVM_EXIT_DEBUG && kvm_debug_hit(v))
 		return VCPU_EXIT_INTERRUPTED;
-	ret = kvm_exit_decode(v->run, v->vm->run_size, exit);
+	ret = kvm_vcpu_exit(v, exit);
 	if (ret == VCPU_EXIT_END && v->vm->catch_faults)
 		kvm_fault_explain(v, exit);
-	v->io_pending = ret == VCPU_EXIT_PORT;
+	v->io_pending = ret == VCPU_EXIT_PORT || ret == VCPU_EXIT_HANDLED;
 	return ret;
+}
+
+/* An access in several parts (a string, a page crossing): the next one. True when it was an end. */
+static bool finish_part(struct backend_vcpu *v)
+{
+	uint32_t reason = v->run->exit_reason;
+
+	if (reason != KVM_EXIT_IO && reason != KVM_EXIT_MMIO)
+		return false; /* a step's debug exit */
+	v->deferred_exit = kvm_vcpu_exit(v, &v->deferred);
+	v->have_deferred = v->deferred_exit == VCPU_EXIT_END;
+	return v->have_deferred;
 }
 
 static void backend_finish_io(struct backend_vcpu *v)
@@ -180,13 +201,17 @@ static void backend_finish_io(struct backend_vcpu *v)
 		return;
 	v->io_pending = false;
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	for (i = 0; i < FINISH_TRIES; i++)
+	for (i = 0; i < FINISH_TRIES; i++) {
 		if (ioctl(v->fd, KVM_RUN, 0))
 			break;
+		if (v->vm->is_pc && finish_part(v))
+			goto out_kick;
+	}
 	if (i == FINISH_TRIES || errno != EINTR) {
 		v->error = i == FINISH_TRIES ? ELOOP : errno;
 		v->error_what = "completing a port access by KVM_RUN";
 	}
+out_kick:
 	__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	/* A kick that came meanwhile must not be lost with that store. */
 	if (__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST))
@@ -232,11 +257,14 @@ static int backend_create(const struct machine_config *config, int ram_fd, void 
 			  void **out, int *cpl, struct error *err)
 {
 	struct kvm_vm *vm = calloc(1, sizeof(*vm));
+	uint64_t low = config->ram_bytes;
 	int ret, most;
 
 	if (!vm)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a machine");
-	ret = kvm_vm_create(vm, ram, config->ram_bytes, err);
+	if (config->pc && low > PC_HOLE_START)
+		low = PC_HOLE_START;
+	ret = kvm_vm_create(vm, ram, low, err);
 	if (ret)
 		goto out_free;
 	most = ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
@@ -245,7 +273,8 @@ static int backend_create(const struct machine_config *config, int ram_fd, void 
 				"%u vCPUs asked for, this KVM allows %d", config->vcpus, most);
 		goto out_vm;
 	}
-	ret = kvm_cpl_choose(config->cpl, &vm->cpl, err);
+	ret = config->pc ? kvm_pc_create(vm, config, err)
+			 : kvm_cpl_choose(config->cpl, &vm->cpl, err);
 	if (ret)
 		goto out_vm;
 	vm->root = root;
@@ -276,7 +305,7 @@ static int backend_vcpu_create(void *state, unsigned index, struct backend_vcpu 
 
 	/* Not in create(): the page tables may be rebuilt once the level is known. */
 	pthread_mutex_lock(&lock);
-	if (!vm->catch_decided) {
+	if (!vm->catch_decided && !vm->is_pc) {
 		vm->catch_decided = true;
 		vm->catch_faults = kvm_fault_works(vm->cpl) &&
 				   kvm_fault_install(vm->ram, vm->ram_bytes, vm->root);
@@ -313,4 +342,11 @@ const struct backend_ops backend_kvm = {
 	.event_tid = backend_event_tid,
 	.paused = backend_paused,
 	.kick_signal = kvm_kick_signal,
+	.get_paging = kvm_pc_get_paging,
+	.get_msr = kvm_pc_get_msr,
+	.get_cpl = kvm_pc_get_cpl,
+	.irq = kvm_pc_irq,
+	.irqfd = kvm_pc_irqfd,
+	.ioeventfd = kvm_pc_ioeventfd,
+	.slot = kvm_pc_slot,
 };

@@ -27,6 +27,9 @@ struct kvm_vm {
 	bool catch_decided, catch_faults; /* was it tried; is it in place */
 	bool debug;			  /* KVM_CAP_SET_GUEST_DEBUG */
 	struct kvm_cpuid2 *cpuid;
+	bool is_pc; /* then the next two say more */
+	struct machine_pc pc;
+	unsigned vcpus;
 };
 
 struct kvm_debug {
@@ -75,6 +78,32 @@ int kvm_debug_want(struct backend_vcpu *v, gva_t addr, struct error *err); /* an
 void kvm_debug_apply(struct backend_vcpu *v); /* before KVM_RUN */
 /* After a debug exit: was it ours? Then it is removed. */
 bool kvm_debug_hit(struct backend_vcpu *v);
+
+/* kvm.c. What KVM_RUN left, in the words of this kind of machine. */
+enum vcpu_exit kvm_vcpu_exit(struct backend_vcpu *v, struct vcpu_exit_info *exit);
+
+/* kvm_pc.c. After the VM, before its vCPUs: interrupt controllers, timer, RAM behind the hole. */
+int kvm_pc_create(struct kvm_vm *vm, const struct machine_config *config, struct error *err);
+int kvm_pc_vcpu_setup(struct backend_vcpu *v, struct error *err);
+int kvm_pc_get_paging(struct backend_vcpu *v, struct machine_paging *paging);
+int kvm_pc_get_msr(struct backend_vcpu *v, uint32_t index, uint64_t *value);
+int kvm_pc_get_cpl(struct backend_vcpu *v);
+int kvm_pc_irq(void *state, unsigned gsi, bool level);
+int kvm_pc_irqfd(void *state, unsigned gsi, int fd, bool on);
+int kvm_pc_ioeventfd(void *state, gpa_t gpa, uint32_t value, int fd, bool on);
+int kvm_pc_slot(void *state, unsigned slot, gpa_t gpa, void *host, uint64_t size, bool readonly);
+
+/* kvm_pc_exit.c. Port and memory accesses go to the PC's handler, all else to
+ * kvm_exit_decode(). Offsets in the page are checked. */
+enum vcpu_exit kvm_pc_exit(struct backend_vcpu *v, struct vcpu_exit_info *exit);
+
+/* kvm_pc_cpuid.c. Pure: what KVM supports becomes what vCPU `index` of `vcpus` shows; one
+ * package, one thread a core. `t` has room for KVM_PC_CPUID_MORE entries more. */
+#define KVM_PC_CPUID_MORE 8
+void kvm_pc_cpuid(struct kvm_cpuid2 *t, unsigned index, unsigned vcpus, bool tsc_deadline);
+
+/* kvm_cpu.c. Flat 64-bit segments for `cpl`, no interrupt table. */
+void kvm_cpu_segments(struct kvm_sregs *s, int cpl);
 
 /* kvm_cpu.c. Long mode at vm->cpl with paging on, and the CPUID table. */
 int kvm_cpuid_load(struct kvm_vm *vm, struct error *err);
@@ -125,6 +154,8 @@ void kvm_scratch_close(struct kvm_scratch *s);
 
 /* kvm_cpl.c. Measured or tried once a process on a scratch machine. */
 int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err);
+/* Does level 0 run natively? Else -ENOTSUP with the reason. */
+int kvm_cpl0_check(struct error *err);
 bool kvm_step_works(int cpl);
 bool kvm_fault_works(int cpl);
 

@@ -18,6 +18,9 @@
 /* Emulation was measured 5 000 times slower, nesting less than 2 times. */
 #define EMULATED_RATIO 16
 #define WINDOW_TICK_NS 1000000
+/* Loop rounds a millisecond: kvm_pvm's emulator was measured at 350, QEMU's software CPU
+ * with KVM in it at 200 000. */
+#define NATIVE_RATE_MIN 4000
 /* A trial that fails by silence takes this long; one that works, microseconds. */
 #define TRIAL_NS      2000000000ull
 #define TRIAL_TICK_NS 50000000
@@ -101,6 +104,22 @@ int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err)
 		*cpl = known;
 	pthread_mutex_unlock(&lock);
 	return ret;
+}
+
+int kvm_cpl0_check(struct error *err)
+{
+	uint64_t rate;
+	int ret = measure_level(0, &rate, err);
+
+	if (ret)
+		return ret;
+	/* No rate at all is no measurement: whoever starts a guest will see why. */
+	if (rate && rate < NATIVE_RATE_MIN)
+		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
+				 "a Linux guest needs hardware virtualisation: this KVM emulates "
+				 "kernel code, at %llu steps a second; --cpl 0 tries all the same",
+				 (unsigned long long)rate * 1000);
+	return 0;
 }
 
 static bool step_trial(int cpl)

@@ -115,7 +115,7 @@ static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, int cpl)
 	};
 }
 
-static void set_segments(struct kvm_sregs *s, int cpl)
+void kvm_cpu_segments(struct kvm_sregs *s, int cpl)
 {
 	struct kvm_segment data =
 		flat_segment(cpl ? SELECTOR_SS3 : SELECTOR_SS0, TYPE_DATA_RW_ACCESSED, cpl);
@@ -148,7 +148,7 @@ int kvm_cpu_setup(struct backend_vcpu *v, struct error *err)
 		return ret;
 	if (ioctl(v->fd, KVM_GET_SREGS, &s))
 		return error_errno(err, "vCPU %u: KVM_GET_SREGS failed", v->index);
-	set_segments(&s, v->vm->cpl);
+	kvm_cpu_segments(&s, v->vm->cpl);
 	s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	s.cr2 = 0;
 	s.cr3 = v->vm->root;

@@ -30,10 +30,10 @@ static int step_run(struct backend_vcpu *v, struct error *err)
 		}
 		if (v->run->exit_reason == KVM_EXIT_DEBUG)
 			return 0;
-		v->deferred_exit = kvm_exit_decode(v->run, v->vm->run_size, &v->deferred);
+		v->deferred_exit = kvm_vcpu_exit(v, &v->deferred);
 		if (v->deferred_exit == VCPU_EXIT_INTERRUPTED)
 			continue;
-		v->have_deferred = true;
+		v->have_deferred = v->deferred_exit != VCPU_EXIT_HANDLED;
 		if (v->deferred_exit == VCPU_EXIT_END)
 			return error_set(err, HOTRAIL_EXIT_FAILED, -ESHUTDOWN,
 					 "vCPU %u ended in a step: %s", v->index, v->deferred.text);

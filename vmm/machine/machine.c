@@ -59,7 +59,7 @@ static int check_config(const struct machine_config *c, struct error *err)
 	if (c->cpl != MACHINE_CPL_AUTO && c->cpl != MACHINE_CPL_0 && c->cpl != MACHINE_CPL_3)
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "guests run at privilege level 0 or 3, not %d", (int)c->cpl);
-	return 0;
+	return c->pc ? machine_pc_check(c, err) : 0;
 }
 
 static int copy_config(struct machine *m, const struct machine_config *c, struct error *err)
@@ -72,6 +72,10 @@ static int copy_config(struct machine *m, const struct machine_config *c, struct
 	if (c->maps_count)
 		memcpy(m->maps, c->maps, c->maps_count * sizeof(*m->maps));
 	m->config.maps = m->maps;
+	if (c->pc) {
+		m->pc = *c->pc;
+		m->config.pc = &m->pc;
+	}
 	return 0;
 }
 
@@ -87,13 +91,16 @@ static int create_backend(struct machine *m, struct error *err)
 	enum memory_huge huge = !m->config.huge_pages	    ? MEMORY_HUGE_NONE
 				: m->backend == MACHINE_KVM ? MEMORY_HUGE_ANY
 							    : MEMORY_HUGE_THP;
-	bool user = m->config.cpl != MACHINE_CPL_0;
+	bool user = m->config.cpl != MACHINE_CPL_0 && !m->config.pc;
 	int ret;
 
 	ret = memory_create(&m->mem, m->config.ram_bytes, huge, err);
 	if (ret)
 		return ret;
-	ret = build_tables(m, user, err);
+	if (m->config.pc)
+		memory_set_hole(&m->mem, PC_HOLE_START, PC_HOLE_END);
+	else
+		ret = build_tables(m, user, err);
 	if (ret)
 		return ret;
 	ret = m->ops->create(&m->config, m->mem.fd, m->mem.base, m->root, &m->state, &m->cpl, err);
@@ -134,6 +141,7 @@ static void init_locks(struct machine *m)
 	pthread_condattr_t attr;
 
 	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->slot_lock, NULL);
 	pthread_rwlock_init(&m->hook_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -151,7 +159,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	*out = NULL;
 	ret = check_config(config, err);
 	if (!ret)
-		ret = choose_backend(config->backend, &backend, err);
+		ret = choose_backend(config->pc ? MACHINE_KVM : config->backend, &backend, err);
 	if (ret)
 		return ret;
 	/* struct pause keeps each vCPU on its own cache line. */
@@ -193,10 +201,12 @@ void machine_destroy(struct machine *m)
 		pthread_join(m->vcpu[i].thread, NULL);
 	if (m->state)
 		m->ops->destroy(m->state);
+	machine_slot_free_all(m);
 	memory_destroy(&m->mem);
 	pause_fini(&m->pause);
 	pthread_cond_destroy(&m->cond);
 	pthread_rwlock_destroy(&m->hook_lock);
+	pthread_mutex_destroy(&m->slot_lock);
 	pthread_mutex_destroy(&m->lock);
 	free(m->maps);
 	free(m);
@@ -242,7 +252,9 @@ gpa_t machine_page_table_root(const struct machine *m)
 
 void *machine_ram_range(const struct machine *m, gpa_t gpa, uint64_t len)
 {
-	return memory_range(&m->mem, gpa, len);
+	void *p = memory_range(&m->mem, gpa, len);
+
+	return p ? p : machine_slot_range(m, gpa, len);
 }
 
 uint64_t machine_ram_bytes(const struct machine *m)

@@ -23,11 +23,20 @@ struct machine_vcpu {
 	bool told;		  /* the report is this vCPU's; own thread only */
 };
 
+#define MACHINE_SLOTS 8 /* machine_slot_add() */
+
+struct machine_slot {
+	_Atomic uint64_t size; /* 0 = free; stored last, so that readers need no lock */
+	gpa_t gpa;
+	struct memory mem;
+};
+
 struct machine {
 	const struct backend_ops *ops;
 	enum machine_backend backend;
 	struct machine_config config; /* maps points to our own copy */
 	struct machine_map *maps;
+	struct machine_pc pc; /* config.pc points to it, if it is one */
 	struct memory mem;
 	gpa_t root;
 	int cpl;
@@ -42,8 +51,12 @@ struct machine {
 	struct machine_report report; /* filled once */
 	unsigned live, finished; /* threads with a vCPU; those of them that kick nobody any more */
 	bool teardown;
+	bool untold; /* the report is of a thread that is no vCPU's: some vCPU calls on_end */
 	void (*on_end)(void *ctx);
 	void *on_end_ctx;
+
+	pthread_mutex_t slot_lock; /* who adds and removes slots */
+	struct machine_slot slot[MACHINE_SLOTS];
 
 	/* Read-held while a vCPU is inside the hook: taking it for writing waits for them. */
 	pthread_rwlock_t hook_lock;
@@ -55,5 +68,13 @@ extern const struct pause_ops machine_pause_ops; /* ctx: struct machine */
 
 /* A vCPU thread's start routine; arg: struct machine_vcpu. */
 void *machine_vcpu_main(void *arg);
+
+/* machine_pc.c */
+int machine_pc_check(const struct machine_config *c, struct error *err);
+void *machine_slot_range(const struct machine *m, gpa_t gpa, uint64_t len);
+void machine_slot_free_all(struct machine *m); /* the backend is gone */
+/* The first end is the one that is told: true for it. `v` NULL: not on a vCPU's thread. */
+bool machine_record_end(struct machine *m, struct machine_vcpu *v, enum machine_end end,
+			const char *text);
 
 #endif

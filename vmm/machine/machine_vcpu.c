@@ -9,6 +9,11 @@
 #include "util/clock.h"
 #include "x86/pagewalk.h"
 
+/* Intel SDM vol. 3A 2.5, 2.2.1 */
+#define CR0_PG	 (1u << 31)
+#define CR4_LA57 (1u << 12)
+#define EFER_LMA (1u << 10)
+
 /* --- the end of a run --- */
 
 static int read_entry(void *ctx, gpa_t gpa, uint64_t *entry)
@@ -22,14 +27,22 @@ static int read_entry(void *ctx, gpa_t gpa, uint64_t *entry)
 	return 0;
 }
 
-static unsigned read_code(struct machine *m, gva_t gva, uint8_t *buf, unsigned len)
+static unsigned read_code(struct machine_vcpu *v, gva_t gva, uint8_t *buf, unsigned len)
 {
+	struct machine *m = v->m;
+	struct machine_paging paging = {.cr0 = CR0_PG, .cr3 = m->root};
 	struct pagewalk_result walk;
+	unsigned n, levels;
 	const uint8_t *p;
-	unsigned n;
 
+	/* A PC's kernel made its own tables, or none yet. */
+	if (m->config.pc && m->ops->get_paging(v->bv, &paging))
+		return 0;
+	if (!(paging.cr0 & CR0_PG) || (m->config.pc && !(paging.efer & EFER_LMA)))
+		return 0;
+	levels = paging.cr4 & CR4_LA57 ? 5 : 4;
 	for (n = 0; n < len; n++) {
-		if (pagewalk(m->root, 4, gva + n, read_entry, m, &walk))
+		if (pagewalk(paging.cr3, levels, gva + n, read_entry, m, &walk))
 			break;
 		p = machine_ram_range(m, walk.gpa, 1);
 		if (!p)
@@ -39,24 +52,32 @@ static unsigned read_code(struct machine *m, gva_t gva, uint8_t *buf, unsigned l
 	return n;
 }
 
-/* The first end is the one that is told. On the vCPU's thread. */
-static void record_end(struct machine_vcpu *v, enum machine_end end, const char *text)
+bool machine_record_end(struct machine *m, struct machine_vcpu *v, enum machine_end end,
+			const char *text)
 {
-	struct machine *m = v->m;
-	struct machine_report r = {.end = end, .vcpu = v->index};
+	struct machine_report r = {.end = end, .vcpu = v ? v->index : 0};
+	bool first;
 
-	if (m->ops->get_regs(v->bv, &r.regs))
-		memset(&r.regs, 0, sizeof(r.regs));
-	else
-		r.bytes_len = read_code(m, r.regs.rip, r.bytes, sizeof(r.bytes));
+	if (v && !m->ops->get_regs(v->bv, &r.regs))
+		r.bytes_len = read_code(v, r.regs.rip, r.bytes, sizeof(r.bytes));
 	snprintf(r.text, sizeof(r.text), "%s", text);
 	pthread_mutex_lock(&m->lock);
-	if (m->report.end == MACHINE_END_NONE) {
+	first = m->report.end == MACHINE_END_NONE;
+	if (first) {
 		m->report = r;
-		v->told = true;
+		if (v)
+			v->told = true;
+		else
+			m->untold = true;
 		pthread_cond_broadcast(&m->cond);
 	}
 	pthread_mutex_unlock(&m->lock);
+	return first;
+}
+
+static void record_end(struct machine_vcpu *v, enum machine_end end, const char *text)
+{
+	machine_record_end(v->m, v, end, text);
 }
 
 void machine_on_end(struct machine *m, void (*fn)(void *ctx), void *ctx)
@@ -110,6 +131,8 @@ static enum pause_ran op_run(void *ctx, unsigned vcpu)
 		return PAUSE_RAN_INTERRUPTED;
 	case VCPU_EXIT_PORT:
 		return vcpu_port(v, &exit);
+	case VCPU_EXIT_HANDLED:
+		return PAUSE_RAN_AGAIN;
 	case VCPU_EXIT_END:
 		break;
 	}
@@ -201,6 +224,10 @@ void *machine_vcpu_main(void *arg)
 	record_end(v, MACHINE_END_STOPPED, "stopped by the monitor"); /* unless it ended itself */
 	pause_stop(&m->pause); /* one vCPU's end is the machine's end */
 	pause_vcpu_dead(&m->pause, v->index);
+	pthread_mutex_lock(&m->lock);
+	v->told |= m->untold;
+	m->untold = false;
+	pthread_mutex_unlock(&m->lock);
 	if (v->told && m->on_end) /* after "dead": it may wait for who waits for us */
 		m->on_end(m->on_end_ctx);
 	/* bv and event_tid stay valid until every thread is here: others still kick or count. */

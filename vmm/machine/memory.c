@@ -47,7 +47,7 @@ static int map_fd(struct memory *mem, int fd, uint64_t size)
 		goto fail;
 	mem->fd = fd;
 	mem->base = base;
-	mem->size = size;
+	mem->size = mem->low = size;
 	return 0;
 fail:
 	ret = -errno;
@@ -108,10 +108,24 @@ void memory_destroy(struct memory *mem)
 	mem->fd = -1;
 }
 
+void memory_set_hole(struct memory *mem, gpa_t start, gpa_t end)
+{
+	if (mem->size <= start)
+		return;
+	mem->low = start;
+	mem->high = end;
+}
+
 void *memory_range(const struct memory *mem, gpa_t gpa, uint64_t len)
 {
-	/* gpa + len could wrap; size - gpa cannot once gpa < size. */
-	if (!len || gpa >= mem->size || len > mem->size - gpa)
+	uint64_t rest = mem->size - mem->low;
+
+	/* gpa + len could wrap; low - gpa cannot once gpa < low. */
+	if (!len)
 		return NULL;
-	return mem->base + gpa;
+	if (gpa < mem->low)
+		return len <= mem->low - gpa ? mem->base + gpa : NULL;
+	if (gpa < mem->high || gpa - mem->high >= rest || len > rest - (gpa - mem->high))
+		return NULL;
+	return mem->base + mem->low + (gpa - mem->high);
 }

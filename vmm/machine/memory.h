@@ -15,11 +15,16 @@ struct memory {
 	int fd;
 	uint8_t *base;
 	uint64_t size;
+	uint64_t low;  /* this much from gpa 0 on, */
+	gpa_t high;    /* the rest from here on */
 };
 
 /* Zeroed RAM of `size` bytes. Asked for huge pages that cannot be had: -ENOMEM with the remedy. */
 int memory_create(struct memory *mem, uint64_t size, enum memory_huge huge, struct error *err);
 void memory_destroy(struct memory *mem); /* a zeroed struct is fine */
+
+/* A hole in the address space; RAM that would lie in it goes behind it. */
+void memory_set_hole(struct memory *mem, gpa_t start, gpa_t end);
 
 /* NULL when any byte of [gpa, gpa+len) lies outside; len 0 is outside too. */
 void *memory_range(const struct memory *mem, gpa_t gpa, uint64_t len);
