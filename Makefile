@@ -30,7 +30,7 @@ benches := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/bench
 all: $(O)/hotrail images
 
 include scripts/deps.mk vm-images/yard/yard.mk vm-images/nested/nested.mk tests/tests.mk
--include vmm/machine/machine.mk vmm/guest/guest.mk
+-include vmm/machine/machine.mk vmm/guest/guest.mk vm-images/linux/linux.mk
 -include $(objects:.o=.d) $(O)/vmm/main.d
 
 $(objects) $(O)/vmm/main.o: | $(O)/.deps-build

@@ -123,7 +123,7 @@ copy_libraries()
 	local lib
 
 	# ldd fails on static programs and on scripts: both need nothing.
-	{ ldd "$1" 2>/dev/null || true; } | grep -o '/[^ ]*' | while read -r lib; do
+	{ ldd "$1" 2>/dev/null | grep -o '/[^ ]*' || true; } | while read -r lib; do
 		[ -f "$lib" ] || continue
 		mkdir -p "$root$(dirname "$lib")"
 		cp -L -u "$lib" "$root$lib"

@@ -17,15 +17,16 @@
 #include "show/show.h"
 #include "util/clock.h"
 
-#define GATHER_NS 1000000 /* output is written at most so often: one write for a line, not a byte  \
-			   */
+#define GATHER_NS                                                                                  \
+	1000000 /* output is written at most so often: one write for a line, not a byte            \
+		 */
 
 struct linux_run {
 	const struct run_options *o;
 	struct pc *pc;
 	struct terminal terminal;
-	int signals, ended, output; /* signalfd, eventfds */
-	uint64_t deadline_ns;	    /* 0 = none */
+	int signals, ended, wake; /* signalfd, eventfds */
+	uint64_t deadline_ns;	  /* 0 = none */
 	struct machine_report report;
 	int signal; /* that ended it */
 };
@@ -43,9 +44,9 @@ static void on_end(void *ctx)
 	poke(((struct linux_run *)ctx)->ended);
 }
 
-static void on_output(void *ctx)
+static void on_wake(void *ctx)
 {
-	poke(((struct linux_run *)ctx)->output);
+	poke(((struct linux_run *)ctx)->wake);
 }
 
 /* Before the first thread, so that all inherit the mask. */
@@ -63,8 +64,8 @@ static int open_events(struct linux_run *r, struct error *err)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	r->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r->output = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->signals < 0 || r->ended < 0 || r->output < 0)
+	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->signals < 0 || r->ended < 0 || r->wake < 0)
 		return error_errno(err, "cannot open event descriptors");
 	return 0;
 }
@@ -81,8 +82,8 @@ static int open_guest(struct linux_run *r, struct error *err)
 		.vcpus = i->vcpus,
 		.mem = i->mem,
 		.huge_pages = i->huge_pages,
-		.output = on_output,
-		.output_ctx = r,
+		.wake = on_wake,
+		.wake_ctx = r,
 	};
 	int ret = pc_open(&config, &r->pc, err);
 
@@ -125,7 +126,7 @@ static bool step(struct linux_run *r)
 	struct pollfd p[5] = {
 		{.fd = r->signals, .events = POLLIN},
 		{.fd = r->ended, .events = POLLIN},
-		{.fd = r->output, .events = POLLIN},
+		{.fd = r->wake, .events = POLLIN},
 	};
 	uint64_t count;
 
@@ -136,7 +137,7 @@ static bool step(struct linux_run *r)
 		return true;
 	if (p[1].revents && machine_wait_end(r->pc->machine, 1000, &r->report))
 		return true;
-	if (p[2].revents && read(r->output, &count, sizeof(count)) > 0)
+	if (p[2].revents && read(r->wake, &count, sizeof(count)) > 0)
 		nanosleep(&gather, NULL);
 	switch (terminal_step(&r->terminal, p + 3)) {
 	case TERMINAL_LEAVE:
@@ -171,7 +172,7 @@ static int explain_end(const struct linux_run *r)
 
 static void close_events(struct linux_run *r)
 {
-	const int fds[] = {r->signals, r->ended, r->output};
+	const int fds[] = {r->signals, r->ended, r->wake};
 	size_t i;
 
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
@@ -181,7 +182,7 @@ static void close_events(struct linux_run *r)
 
 int run_linux(const struct run_options *o)
 {
-	struct linux_run r = {.o = o, .signals = -1, .ended = -1, .output = -1};
+	struct linux_run r = {.o = o, .signals = -1, .ended = -1, .wake = -1};
 	struct error err = {0};
 	uint64_t lost;
 

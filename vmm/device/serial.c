@@ -137,13 +137,33 @@ static uint8_t read_iir(struct serial *s)
 	return iir | (s->fcr & FCR_ENABLE ? IIR_FIFO_ON : 0);
 }
 
+static size_t room(const struct serial *s)
+{
+	bool listens = s->ier & IER_RECEIVED && !(s->mcr & MCR_LOOP);
+
+	return listens ? s->in.size - s->in.used : 0;
+}
+
+static void wake(struct serial *s)
+{
+	if (s->host.wake)
+		s->host.wake(s->host.ctx);
+}
+
+static uint8_t read_data(struct serial *s)
+{
+	if (!s->in.used)
+		return 0;
+	if (s->in.used == s->in.size)
+		wake(s);
+	return ring_pop(&s->in);
+}
+
 static uint8_t read_register(struct serial *s, unsigned reg)
 {
 	switch (reg) {
 	case REG_DATA:
-		if (s->lcr & LCR_DLAB)
-			return s->divisor[0];
-		return s->in.used ? ring_pop(&s->in) : 0;
+		return s->lcr & LCR_DLAB ? s->divisor[0] : read_data(s);
 	case REG_IER:
 		return s->lcr & LCR_DLAB ? s->divisor[1] : s->ier;
 	case REG_IIR_FCR:
@@ -168,8 +188,8 @@ static void send_byte(struct serial *s, uint8_t byte)
 			s->overrun = true;
 	} else if (!ring_push(&s->out, byte)) {
 		s->lost++;
-	} else if (s->out.used == 1 && s->host.output) {
-		s->host.output(s->host.ctx);
+	} else if (s->out.used == 1) {
+		wake(s);
 	}
 	/* The line is infinitely fast: empty again at once, unless the ring is full. */
 	s->sent = s->out.used < s->out.size;
@@ -192,6 +212,8 @@ static void write_register(struct serial *s, unsigned reg, uint8_t byte)
 		/* Enabling "sent" while the transmitter is empty reports at once. */
 		if (byte & ~s->ier & IER_SENT)
 			s->sent = s->out.used < s->out.size;
+		if (byte & ~s->ier & IER_RECEIVED)
+			wake(s);
 		s->ier = byte & IER_MASK;
 		break;
 	case REG_IIR_FCR:
@@ -238,7 +260,7 @@ size_t serial_put(struct serial *s, const void *bytes, size_t n)
 	size_t done = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (!(s->mcr & MCR_LOOP) && done < n && ring_push(&s->in, from[done]))
+	while (done < n && room(s) && ring_push(&s->in, from[done]))
 		done++;
 	if (done)
 		update_line(s);
@@ -248,12 +270,12 @@ size_t serial_put(struct serial *s, const void *bytes, size_t n)
 
 size_t serial_room(struct serial *s)
 {
-	size_t room;
+	size_t n;
 
 	pthread_mutex_lock(&s->lock);
-	room = s->mcr & MCR_LOOP ? 0 : s->in.size - s->in.used;
+	n = room(s);
 	pthread_mutex_unlock(&s->lock);
-	return room;
+	return n;
 }
 
 size_t serial_take(struct serial *s, void *bytes, size_t n)

@@ -2,7 +2,8 @@
 /*
  * A 16550A serial port between the guest and two rings. No vCPU ever waits for whoever
  * reads the other end: while the output ring is full the transmitter reports itself busy, and
- * what a guest sends all the same is counted and dropped.
+ * what a guest sends all the same is counted and dropped. Input waits until the guest listens
+ * (has the receive interrupt on): a driver clears the FIFO when it starts.
  */
 #ifndef HOTRAIL_DEVICE_SERIAL_H
 #define HOTRAIL_DEVICE_SERIAL_H
@@ -19,7 +20,7 @@
  * back. NULL is fine. */
 struct serial_host {
 	void (*irq)(void *ctx, bool level); /* the line changed */
-	void (*output)(void *ctx);	    /* there is output where there was none */
+	void (*wake)(void *ctx); /* output where there was none, or room for input again */
 	void *ctx;
 };
 

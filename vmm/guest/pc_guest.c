@@ -31,12 +31,12 @@ static void on_serial_irq(void *ctx, bool level)
 		machine_irq(pc->machine, ACPI_SERIAL_IRQ, level);
 }
 
-static void on_serial_output(void *ctx)
+static void on_serial_wake(void *ctx)
 {
 	struct pc *pc = ctx;
 
-	if (pc->output)
-		pc->output(pc->output_ctx);
+	if (pc->wake)
+		pc->wake(pc->wake_ctx);
 }
 
 static void on_ask(void *ctx, enum pcstub_ask ask, const char *how)
@@ -169,14 +169,14 @@ int pc_open(const struct pc_config *config, struct pc **out, struct error *err)
 {
 	struct files f = {.config = config, .initrd_fd = -1};
 	struct pc *pc = calloc(1, sizeof(*pc));
-	struct serial_host host = {.irq = on_serial_irq, .output = on_serial_output, .ctx = pc};
+	struct serial_host host = {.irq = on_serial_irq, .wake = on_serial_wake, .ctx = pc};
 	int ret;
 
 	*out = NULL;
 	if (!pc)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a PC");
-	pc->output = config->output;
-	pc->output_ctx = config->output_ctx;
+	pc->wake = config->wake;
+	pc->wake_ctx = config->wake_ctx;
 	pcstub_init(&pc->stub);
 	pc->stub.ask = on_ask;
 	pc->stub.ctx = pc;

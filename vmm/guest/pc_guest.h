@@ -25,8 +25,8 @@ struct pc_config {
 	unsigned vcpus;
 	uint64_t mem; /* bytes; 0 = PC_MEM_DEFAULT */
 	bool huge_pages;
-	void (*output)(void *ctx); /* serial_host.output */
-	void *output_ctx;
+	void (*wake)(void *ctx); /* serial_host.wake */
+	void *wake_ctx;
 };
 #define PC_CMDLINE_DEFAULT "console=ttyS0 panic=-1"
 
@@ -36,8 +36,8 @@ struct pc {
 	struct pcstub stub;
 	struct serial *serial;
 	unsigned slots; /* taken */
-	void (*output)(void *ctx);
-	void *output_ctx;
+	void (*wake)(void *ctx);
+	void *wake_ctx;
 };
 
 /* Where an attached device lies, for its ioeventfd and irqfd (machine/pc.h). */
