@@ -157,6 +157,11 @@ pid_t machine_vcpu_tid(const struct machine *m, unsigned vcpu);
 int machine_kick_signal(const struct machine *m);
 /* Single-step a parked vCPU by one instruction; regs afterwards. -ENOTSUP where impossible. */
 int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, struct error *err);
+/* The same again and again, as long as more(ctx, registers after the step) says so. On the vCPU's thread:
+ * without a hand-over a step, which costs more than the step where cores are few. */
+typedef bool (*machine_step_fn)(void *ctx, const struct machine_regs *regs);
+int machine_step_while(struct machine *m, unsigned vcpu, machine_step_fn more, void *ctx,
+		       struct error *err);
 /* Interrupt the vCPU once, when it is about to execute `addr`: the sample hook then finds RIP there
  * and the breakpoint is gone. One a vCPU, in a debug register: no byte of the guest changes. A new one
  * replaces it, 0 removes it. Any thread; a hit that meets a pause is lost. -ENOTSUP with the reason

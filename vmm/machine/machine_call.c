@@ -88,19 +88,52 @@ int machine_set_entry(struct machine *m, unsigned vcpu, const struct machine_reg
 	return 0;
 }
 
+static int step_task(struct call *c, int (*task)(void *arg))
+{
+	int ret;
+
+	if (!c->m->ops->step)
+		return error_set(c->err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
+				 "the %s backend cannot single-step", c->m->ops->name);
+	ret = pause_task(&c->m->pause, c->vcpu, task, c);
+	if (ret == -EINVAL)
+		return error_set(c->err, HOTRAIL_EXIT_FAILED, ret,
+				 "vCPU %u is not parked: pause the machine before a step", c->vcpu);
+	return ret;
+}
+
 int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, struct error *err)
 {
 	struct call c = {.m = m, .vcpu = vcpu, .arg = regs, .err = err};
+
+	return step_task(&c, call_step);
+}
+
+struct stepping {
+	machine_step_fn more;
+	void *ctx;
+};
+
+static int call_step_while(void *arg)
+{
+	struct call *c = arg;
+	struct stepping *s = c->arg;
+	struct machine_regs regs;
 	int ret;
 
-	if (!m->ops->step)
-		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
-				 "the %s backend cannot single-step", m->ops->name);
-	ret = pause_task(&m->pause, vcpu, call_step, &c);
-	if (ret == -EINVAL)
-		return error_set(err, HOTRAIL_EXIT_FAILED, ret,
-				 "vCPU %u is not parked: pause the machine before a step", vcpu);
+	do {
+		ret = c->m->ops->step(c->m->vcpu[c->vcpu].bv, &regs, c->err);
+	} while (!ret && s->more(s->ctx, &regs));
 	return ret;
+}
+
+int machine_step_while(struct machine *m, unsigned vcpu, machine_step_fn more, void *ctx,
+		       struct error *err)
+{
+	struct stepping s = {more, ctx};
+	struct call c = {.m = m, .vcpu = vcpu, .arg = &s, .err = err};
+
+	return step_task(&c, call_step_while);
 }
 
 /* --- sampling --- */

@@ -44,7 +44,7 @@ extern const struct sampler_ops sampler_lbr, sampler_pmu, sampler_timer, sampler
  *   timer  stops it anywhere: sees time, not calls, but disturbs no more than that
  *   hwbp   sees calls, but takes the debug registers from the guest's own debuggers and weighs
  *          thunks alike: only where a timer cannot interrupt, or when asked for
- *   step   exact, but all vCPUs stand still meanwhile and a second brings a few dozen calls;
+ *   step   exact, but all vCPUs stand still meanwhile and a second brings a few calls;
  *          timer and a learning track bring exact counts sooner. For guests that can be paused
  *          and stepped, and nothing else.
  */

@@ -14,7 +14,7 @@
 #include "util/clock.h"
 
 #define MAX_HZ 10000
-#define PAIRS  1024 /* kept until the next drain; a burst has some 50 steps */
+#define PAIRS  1024 /* kept until the next drain; a burst has some 100 to 1000 steps */
 
 struct pair {
 	uint32_t site;
@@ -58,23 +58,41 @@ static void count(struct sampler *s, const struct step_walk *w, enum step_seen s
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Steps until the time is up, or the vCPU cannot be stepped here (it writes a port, say). */
+struct burst {
+	struct sampler *s;
+	uint64_t begin_ns;
+	struct step_walk walk;
+};
+
+/* Until the time is up. On the vCPU's thread where the target can do that. */
+static bool more(void *ctx, const struct machine_regs *regs)
+{
+	struct burst *b = ctx;
+	uint64_t spent;
+
+	count(b->s, &b->walk, step_walk_next(&b->walk, regs));
+	spent = clock_ns() - b->begin_ns;
+	return spent < STEP_BURST_NS || (b->walk.inside && spent < STEP_BURST_MAX_NS);
+}
+
+/* A failing step ends it too: the vCPU cannot be stepped just here (it writes a port, say). */
 static void burst(struct sampler *s, unsigned vcpu)
 {
 	struct target *t = s->guest->target;
-	uint64_t begin = clock_ns(), spent = 0;
+	struct burst b = {.s = s, .begin_ns = clock_ns()};
 	struct machine_regs r;
-	struct step_walk w;
 
 	if (t->ops->get_regs(t, vcpu, &r))
 		return;
-	step_walk_begin(&w, &s->attribute, &r);
-	while (spent < STEP_BURST_NS || (w.inside && spent < STEP_BURST_MAX_NS)) {
+	step_walk_begin(&b.walk, &s->attribute, &r);
+	if (t->ops->step_while) {
+		t->ops->step_while(t, vcpu, more, &b, NULL);
+		return;
+	}
+	do {
 		if (t->ops->step(t, vcpu, &r, NULL))
 			return;
-		count(s, &w, step_walk_next(&w, &r));
-		spent = clock_ns() - begin;
-	}
+	} while (more(&b, &r));
 }
 
 static uint64_t tick(void *ctx)
@@ -208,7 +226,7 @@ static void stop(struct sampler *s)
 
 const struct sampler_ops sampler_step = {
 	.name = "step",
-	.what = "stops the guest for 2 ms at a time and steps through it: exact, 1 % of its time",
+	.what = "stops the guest for 4 ms at a time and steps through it: exact, 1 % of its time",
 	.probe = probe,
 	.start = start,
 	.drain = drain,

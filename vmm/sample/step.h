@@ -8,10 +8,10 @@
 
 /* The guest is stopped for one burst, and then left alone for STEP_REST times as long: at most 1 %
  * of its time, whatever a step costs here. */
-#define STEP_BURST_NS 2000000ull
+#define STEP_BURST_NS 4000000ull
 #define STEP_REST     99
 /* A burst that is inside a call may go on to its target, no longer than this (law 7). */
-#define STEP_BURST_MAX_NS 4000000ull
+#define STEP_BURST_MAX_NS 6000000ull
 /* Retpoline 3 instructions, learning track up to 20, a return thunk some more. */
 #define STEP_CALL_MAX 48
 

@@ -29,6 +29,9 @@ struct target_ops {
 	pid_t (*vcpu_tid)(struct target *t, unsigned vcpu); /* may be NULL */
 	int (*kick_signal)(struct target *t); /* interrupts the vCPU when sent to vcpu_tid; 0 = none; may be NULL */
 	int (*step)(struct target *t, unsigned vcpu, struct machine_regs *r, struct error *err); /* may be NULL */
+	/* machine_step_while(); may be NULL */
+	int (*step_while)(struct target *t, unsigned vcpu, machine_step_fn more, void *ctx,
+			  struct error *err);
 	/* machine_set_breakpoint(); may be NULL */
 	int (*breakpoint)(struct target *t, unsigned vcpu, gva_t addr, struct error *err);
 	bool (*guest_counts_as_user)(struct target *t); /* perf: is guest text user mode for the PMU? */

@@ -178,6 +178,12 @@ static int op_step(struct target *t, unsigned vcpu, struct machine_regs *r, stru
 	return machine_step(machine_of(t), vcpu, r, err);
 }
 
+static int op_step_while(struct target *t, unsigned vcpu, machine_step_fn more, void *ctx,
+			 struct error *err)
+{
+	return machine_step_while(machine_of(t), vcpu, more, ctx, err);
+}
+
 static int op_breakpoint(struct target *t, unsigned vcpu, gva_t addr, struct error *err)
 {
 	return machine_set_breakpoint(machine_of(t), vcpu, addr, err);
@@ -203,6 +209,7 @@ static const struct target_ops target_machine_ops = {
 	.vcpu_tid = op_vcpu_tid,
 	.kick_signal = op_kick_signal,
 	.step = op_step,
+	.step_while = op_step_while,
 	.breakpoint = op_breakpoint,
 	.guest_counts_as_user = op_guest_counts_as_user,
 };
