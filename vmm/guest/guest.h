@@ -25,6 +25,16 @@ struct guest_ops {
 	gva_t (*lookup)(struct guest *g, const char *name);
 	/* Is addr a legal target of an indirect call (start of a function in text)? */
 	bool (*is_target)(struct guest *g, gva_t addr);
+
+	/* --- all below may be NULL --- */
+
+	/* Why this site is left alone although its bytes are right, in words; NULL = it is not. */
+	const char *(*site_protected)(struct guest *g, uint32_t site);
+	/* In a pause, before anything is written: is this still the system that was looked at?
+	 * -ESTALE after a reboot into another kernel. */
+	int (*still_there)(struct guest *g, struct error *err);
+	/* Which part of the system an address belongs to: "vfs", "net"; constant. */
+	const char *(*subsystem)(struct guest *g, gva_t addr);
 };
 
 struct guest {

@@ -11,10 +11,21 @@
 #define THUNK_MAX_BYTES 32
 
 /*
- * call 2f; 1: pause; lfence; jmp 1b; 2: mov %reg,(%rsp); ret - the form of Linux,
- * GCC and LLVM. Only then does a direct jump save anything; `jmp *%reg` or
- * `lfence; jmp *%reg` in its place costs little.
+ * What a thunk does now. Only in place of a retpoline does a direct jump save anything.
+ *
+ *   retpoline  call 2f; 1: pause; lfence; jmp 1b; 2: mov %reg,(%rsp); ret - the form of Linux
+ *              before 6.2, GCC and LLVM; since 6.2 Linux writes call 2f; int3; 2: ...
+ *   fence      lfence; jmp *%reg
+ *   jump       jmp *%reg
  */
+enum thunk_kind { THUNK_UNKNOWN, THUNK_RETPOLINE, THUNK_FENCE, THUNK_JUMP };
+
+/* *returns is 0 for a retpoline that ends in `ret`, or where it jumps instead: a return thunk.
+ * May be NULL: then only `ret` counts. */
+enum thunk_kind thunk_classify(const uint8_t *bytes, size_t len, gva_t at, enum hotrail_reg reg,
+			       gva_t *returns);
+
+/* A retpoline that ends in `ret`. */
 bool thunk_is_retpoline(const uint8_t *bytes, size_t len, gva_t at, enum hotrail_reg reg);
 
 #endif

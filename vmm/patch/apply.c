@@ -131,6 +131,8 @@ static int write_paused(struct patcher *p, struct plan *plan, struct patch_outco
 		return rc;
 	parked = clock_ns();
 	rc = read_rips(t, &rips, err);
+	if (!rc && p->guest->ops->still_there)
+		rc = p->guest->ops->still_there(p->guest, err);
 	if (!rc) {
 		uint64_t start = clock_ns();
 

@@ -27,6 +27,7 @@ enum patch_reason {
 	PATCH_REASON_READBACK,	  /* wrote, read something else: failed */
 	PATCH_REASON_QUARANTINED, /* memory and journal disagreed before */
 	PATCH_REASON_PAUSE,	  /* the pause ran out of budget: failed, nothing written */
+	PATCH_REASON_PROTECTED, /* the guest says that this site is to be left alone */
 	PATCH_REASONS
 };
 const char *patch_reason_text(enum patch_reason r); /* words for users, constant */

@@ -194,6 +194,7 @@ const char *patch_reason_text(enum patch_reason r)
 		[PATCH_REASON_READBACK] = "what was written did not read back",
 		[PATCH_REASON_QUARANTINED] = "in quarantine: memory and journal disagreed before",
 		[PATCH_REASON_PAUSE] = "the guest could not be paused long enough",
+		[PATCH_REASON_PROTECTED] = "in code that must not be patched",
 	};
 
 	return (unsigned)r < PATCH_REASONS && text[r] ? text[r] : "unknown reason";

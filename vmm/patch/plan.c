@@ -213,6 +213,10 @@ static int plan_request(struct patcher *p, const struct patch_request *r, struct
 	}
 	if (r->to == PATCH_ORIGINAL)
 		return 0;
+	if (p->guest->ops->site_protected && p->guest->ops->site_protected(p->guest, r->site)) {
+		skip(o, PATCH_REASON_PROTECTED);
+		return 0;
+	}
 	if (!targets_legal(p, &targets)) {
 		skip(o, PATCH_REASON_TARGET);
 		return 0;

@@ -8,6 +8,7 @@
 #define HOTRAIL_TARGET_TARGET_H
 
 #include "machine/machine.h" /* struct machine_regs, struct machine_pause, hooks */
+#include "machine/pc.h"	     /* struct machine_paging */
 #include "util/error.h"
 
 struct target;
@@ -35,6 +36,22 @@ struct target_ops {
 	/* machine_set_breakpoint(); may be NULL */
 	int (*breakpoint)(struct target *t, unsigned vcpu, gva_t addr, struct error *err);
 	bool (*guest_counts_as_user)(struct target *t); /* perf: is guest text user mode for the PMU? */
+
+	/* --- for a guest with page tables of its own; all NULL where there is no such --- */
+
+	int (*get_paging)(struct target *t, unsigned vcpu, struct machine_paging *p); /* paused */
+	int (*get_msr)(struct target *t, unsigned vcpu, uint32_t index, uint64_t *value); /* paused */
+	/* Where read, write and translate begin to walk from now on, 4 or 5 levels; root 0 = as
+	 * created. Before other threads use the target. */
+	void (*set_root)(struct target *t, gpa_t root, unsigned levels);
+	/* 0 or -EFAULT; whole range or nothing; an aligned word in one access. */
+	int (*read_phys)(struct target *t, gpa_t gpa, void *buf, size_t len);
+	int (*write_phys)(struct target *t, gpa_t gpa, const void *buf, size_t len);
+	/* `size` zeroed bytes of the host's, outside guest RAM, aligned to 2 MiB, at *gpa. With
+	 * `readonly` guest writes are dropped. Reached by all of the above like RAM. Removing them
+	 * also flushes what vCPUs may have cached of their mapping. */
+	int (*slot_add)(struct target *t, uint64_t size, bool readonly, gpa_t *gpa, struct error *err);
+	int (*slot_remove)(struct target *t, gpa_t gpa);
 };
 
 struct target {

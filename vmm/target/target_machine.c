@@ -2,6 +2,7 @@
 /* target_ops over one of our own machines. */
 #include "target/target.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +11,25 @@
 
 #define LEVELS 4 /* machine/paging.c builds four */
 
+#define SLOT_ALIGN 0x200000ull
+#define SLOT_TRIES 8 /* as many as a machine has slots */
+
 struct target_machine {
 	struct target target;
 	struct machine *m;
+	gpa_t root; /* 0 = the machine's own */
+	unsigned levels;
 };
+
+static struct target_machine *own(struct target *t)
+{
+	/* `target` is the first member, see the assertion in target_machine_create(). */
+	return (struct target_machine *)(void *)t;
+}
 
 static struct machine *machine_of(struct target *t)
 {
-	/* `target` is the first member, see the assertion in target_machine_create(). */
-	return ((struct target_machine *)(void *)t)->m;
+	return own(t)->m;
 }
 
 static int read_entry(void *ctx, gpa_t gpa, uint64_t *entry)
@@ -33,10 +44,11 @@ static int read_entry(void *ctx, gpa_t gpa, uint64_t *entry)
 
 static int op_translate(struct target *t, gva_t gva, gpa_t *gpa)
 {
-	struct machine *m = machine_of(t);
+	struct target_machine *o = own(t);
+	gpa_t root = o->root ? o->root : machine_page_table_root(o->m);
 	struct pagewalk_result walk;
 
-	if (pagewalk(machine_page_table_root(m), LEVELS, gva, read_entry, m, &walk))
+	if (pagewalk(root, o->root ? o->levels : LEVELS, gva, read_entry, o->m, &walk))
 		return -EFAULT;
 	*gpa = walk.gpa;
 	return 0;
@@ -195,6 +207,86 @@ static bool op_guest_counts_as_user(struct target *t)
 	return machine_cpl(machine_of(t)) == 3;
 }
 
+static int op_get_paging(struct target *t, unsigned vcpu, struct machine_paging *p)
+{
+	return machine_get_paging(machine_of(t), vcpu, p);
+}
+
+static int op_get_msr(struct target *t, unsigned vcpu, uint32_t index, uint64_t *value)
+{
+	return machine_get_msr(machine_of(t), vcpu, index, value);
+}
+
+static void op_set_root(struct target *t, gpa_t root, unsigned levels)
+{
+	own(t)->root = root;
+	own(t)->levels = levels;
+}
+
+static int op_read_phys(struct target *t, gpa_t gpa, void *buf, size_t len)
+{
+	const void *ram = machine_ram_range(machine_of(t), gpa, len);
+
+	if (!ram)
+		return -EFAULT;
+	copy_out(buf, ram, len);
+	return 0;
+}
+
+static int op_write_phys(struct target *t, gpa_t gpa, const void *buf, size_t len)
+{
+	void *ram = machine_ram_range(machine_of(t), gpa, len);
+
+	if (!ram)
+		return -EFAULT;
+	copy_in(ram, buf, len);
+	return 0;
+}
+
+/* The first address behind all RAM and the hole for devices. */
+static gpa_t above_ram(const struct machine *m)
+{
+	uint64_t ram = machine_ram_bytes(m);
+	gpa_t top = ram > PC_HOLE_START ? PC_HOLE_END + (ram - PC_HOLE_START) : PC_HOLE_END;
+
+	return (top + SLOT_ALIGN - 1) & ~(SLOT_ALIGN - 1);
+}
+
+/* End of what a vCPU can address: its CPUID is the host's (Intel SDM vol. 2A, CPUID 80000008H). */
+static gpa_t physical_end(void)
+{
+	unsigned a = 0, b, c, d;
+
+	if (!__get_cpuid(0x80000008, &a, &b, &c, &d) || (a & 0xff) < 36)
+		a = 36; /* every x86-64 CPU has that many */
+	return 1ull << ((a & 0xff) > 52 ? 52 : (a & 0xff));
+}
+
+static int op_slot_add(struct target *t, uint64_t size, bool readonly, gpa_t *gpa,
+		       struct error *err)
+{
+	gpa_t at = above_ram(machine_of(t));
+	int ret = -ENOSPC, tries;
+	void *host;
+
+	for (tries = 0; tries < SLOT_TRIES; tries++) {
+		if (size > physical_end() || at > physical_end() - size)
+			return error_set(err, HOTRAIL_EXIT_FAILED, -ENOSPC,
+					 "no room for a memory slot behind the guest's RAM");
+		ret = machine_slot_add(machine_of(t), at, size, readonly, &host, err);
+		if (ret != -EEXIST)
+			break;
+		at += (size + SLOT_ALIGN - 1) & ~(SLOT_ALIGN - 1);
+	}
+	*gpa = at;
+	return ret;
+}
+
+static int op_slot_remove(struct target *t, gpa_t gpa)
+{
+	return machine_slot_remove(machine_of(t), gpa);
+}
+
 static const struct target_ops target_machine_ops = {
 	.name = "machine",
 	.vcpus = op_vcpus,
@@ -212,6 +304,13 @@ static const struct target_ops target_machine_ops = {
 	.step_while = op_step_while,
 	.breakpoint = op_breakpoint,
 	.guest_counts_as_user = op_guest_counts_as_user,
+	.get_paging = op_get_paging,
+	.get_msr = op_get_msr,
+	.set_root = op_set_root,
+	.read_phys = op_read_phys,
+	.write_phys = op_write_phys,
+	.slot_add = op_slot_add,
+	.slot_remove = op_slot_remove,
 };
 
 struct target *target_machine_create(struct machine *m)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of a Linux guest share; private to linux_*.c. All addresses are the guest's. */
+#ifndef HOTRAIL_GUEST_LINUX_STATE_H
+#define HOTRAIL_GUEST_LINUX_STATE_H
+
+#include "guest/linux.h"
+
+#define LINUX_IMAGE_BASE  0xffffffff80000000ull /* __START_KERNEL_map */
+#define LINUX_IMAGE_SIZE  0x40000000ull /* KERNEL_IMAGE_SIZE with KASLR: 1 GiB, one directory */
+#define LINUX_MODULES	  (LINUX_IMAGE_BASE + LINUX_IMAGE_SIZE)
+#define LINUX_MODULES_END 0xffffffffff000000ull
+#define LINUX_LARGE	  0x200000ull /* what one directory entry maps; KASLR moves in such steps */
+
+#define LINUX_WINDOW_CODE 1 /* entries, 2 MiB each */
+#define LINUX_WINDOW_DATA 4 /* room for a learning table of every site, twice */
+#define LINUX_WINDOW_MAX  (LINUX_WINDOW_CODE + LINUX_WINDOW_DATA)
+
+struct linux_entry { /* one directory entry of ours */
+	gpa_t at;
+	uint64_t value;
+};
+
+struct linux_window {
+	struct linux_entry entry[LINUX_WINDOW_MAX];
+	gpa_t code, data; /* slots; 0 = none */
+	bool mapped;
+};
+
+struct linux_guest {
+	struct guest guest;
+	const struct kernel *k;
+	struct linux_info info;
+	uint64_t lstar;
+	struct linux_window window;
+	int refused; /* may_patch's answer where it does not change any more */
+	struct error refusal;
+};
+
+static inline struct linux_guest *linux_guest(struct guest *g)
+{
+	return (struct linux_guest *)((char *)g - offsetof(struct linux_guest, guest));
+}
+
+/* Run-time address of a kernel symbol; 0 if there is none, or it is no address of the image. */
+gva_t linux_address(const struct linux_guest *l, const char *symbol);
+/* Read a variable of the guest's kernel. -ENOENT: no such symbol; -EFAULT. */
+int linux_read(struct linux_guest *l, const char *symbol, void *buf, size_t len);
+
+/* linux_offset.c. Offset and page tables into l->info, the target's root set; nothing else is
+ * touched. Pauses. */
+int linux_find_kernel(struct linux_guest *l, struct error *err);
+/* Is it finished booting, and the build that k is? Guest may run. */
+int linux_check_kernel(struct linux_guest *l, struct error *err);
+/* The same system as at linux_find_kernel()? In a pause. */
+int linux_still_there(struct guest *g, struct error *err);
+/* Entry of the page table `level` levels above the last (4 KiB pages: 1) for gva, from root.
+ * -EFAULT: not there, or mapped by a larger page. */
+int linux_walk_to(struct target *t, gpa_t root, unsigned levels, unsigned level, gva_t gva,
+		  gpa_t *entry);
+
+/* linux_sites.c: guest.sites and the census. */
+int linux_read_sites(struct linux_guest *l, struct error *err);
+
+/* linux_mitigation.c: what of guest_ops.may_patch needs to be asked once, and each time. */
+int linux_judge(struct linux_guest *l, struct error *err);
+int linux_check_thunks(struct linux_guest *l, struct error *err);
+
+/* linux_window.c: guest.arena. Pauses. */
+int linux_window_open(struct linux_guest *l, struct error *err);
+void linux_window_close(struct linux_guest *l);
+/* Do all entries still hold what was written there? */
+bool linux_window_intact(const struct linux_guest *l);
+
+#endif
