@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Test programs: one a file, each its own process, found by name.
 
-.PHONY: check check-unit check-kvm check-rig
+.PHONY: check check-unit check-kvm check-rig check-linux
 
 $(O)/tests/%.o: tests/%.c | $(O)/.deps-check
 	@mkdir -p $(@D)
@@ -15,12 +15,13 @@ $(O)/tests/%: $(O)/tests/%.o $(O)/libhotrail.a
 # Where there is no usable /dev/kvm the kvm tests also run under real KVM in the nested rig.
 have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && echo yes)
 rig := rig=tests/rig.sh
+linux := linux=tests/linux.sh
 
 test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
 
 check: all $(unit) $(guest-tests)
 	$(Q)$(if $(have-kvm),,scripts/deps.sh rig || true)
-	$(Q)$(test-env) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig))
+	$(Q)$(test-env) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
 
 check-unit: $(unit)
 	$(Q)$(test-env) tests/run.sh $(O) $(unit)
@@ -31,6 +32,10 @@ check-kvm: all $(guest-tests)
 check-rig: all $(guest-tests)
 	$(Q)scripts/deps.sh rig
 	$(Q)$(test-env) tests/run.sh $(O) $(rig)
+
+check-linux: $(O)/hotrail
+	$(Q)scripts/deps.sh rig || true
+	$(Q)$(test-env) TEST_LIMIT_S=$(or $(TEST_LIMIT_S),1000) tests/run.sh $(O) $(linux)
 
 lint: $(O)/.deps-build
 	$(Q)scripts/deps.sh lint || true

@@ -6,6 +6,7 @@
 set -u
 hotrail=${HOTRAIL:-build/hotrail}
 files=${HOTRAIL_LINUX:-build/linux}
+limit=${GUEST_LIMIT_S:-240} # of one guest; an emulated host is slow
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -53,7 +54,7 @@ guest()
 {
 	kernel=$1 cmdline=$2
 	shift 2
-	"$hotrail" run --kernel "$kernel" --initrd "$files/initrd.cpio" --vcpus 2 --mem 256M --time 100 \
+	"$hotrail" run --kernel "$kernel" --initrd "$files/initrd.cpio" --vcpus 2 --mem 256M --time "$limit" \
 		--cmdline "console=ttyS0 panic=-1 $cmdline" "$@" >"$work/out" 2>&1
 	code=$?
 }
@@ -70,6 +71,7 @@ for kernel in "$cloud" "$files/vmlinuz-standard"; do
 	begin=$(cut -d' ' -f1 /proc/uptime)
 	guest "$kernel" "HOTRAIL_DO=shell" <"$work/in"
 	end=$(cut -d' ' -f1 /proc/uptime)
+	[ "$code" -ne 4 ] || skip "$(tail -n 1 "$work/out")"
 	grep -a HOTRAIL-GUEST "$work/out" | tr -d '\r'
 	echo "from launch to power-off: $(awk "BEGIN { print $end - $begin }") s"
 	check "${kernel##*/}: two CPUs reach user space" has 'HOTRAIL-GUEST cpus=2'

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The Linux guest tests: on this machine's KVM where it has hardware virtualisation, else
+# inside the nested rig. Skips (77) when neither can be had; O is the build folder.
+set -u
+O=${O:-build}
+limit=${LINUX_LIMIT_S:-900}
+
+skip() {
+	echo "SKIP: $*"
+	exit 77
+}
+
+mkdir -p "$O/linux"
+[ -f "$O/linux/vmlinuz-cloud" ] || sh vm-images/linux/kernel.sh "$O/linux/vmlinuz-cloud" ||
+	skip "no guest kernel: it is fetched with apt-get, or set HOTRAIL_CLOUD_DEB"
+[ -f "$O/linux/initrd.cpio" ] || sh vm-images/linux/initramfs.sh "$O/linux/initrd.cpio" ||
+	skip "no root file system for the guest: apt-get install busybox-static cpio"
+files=(--file "$O/hotrail:/hotrail")
+for f in vmlinuz-cloud initrd.cpio; do
+	files+=(--file "$O/linux/$f:/linux/$f")
+done
+
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	worst=0 native=yes
+	for t in tests/linux/test_*.sh; do
+		HOTRAIL=$O/hotrail HOTRAIL_LINUX=$O/linux "$t"
+		status=$?
+		[ $status -ne 77 ] || native=
+		[ $status -eq 0 ] || worst=1
+	done
+	[ -z "$native" ] || exit $worst
+fi
+command -v qemu-system-x86_64 >/dev/null ||
+	skip "no hardware virtualisation and no qemu-system-x86_64: apt-get install qemu-system-x86"
+[ -f "$O/nested/bzImage" ] && files+=(--file "$O/nested/bzImage:/linux/vmlinuz-standard")
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
+for t in tests/linux/test_*.sh; do
+	echo "env HOTRAIL=/hotrail HOTRAIL_LINUX=/linux $t"
+done >"$list"
+vm-images/nested/run.sh --timeout "$limit" --memory 1536 "${files[@]}" --list "$list"
+status=$?
+[ $status -eq 125 ] && [ ! -f "$O/nested/bzImage" ] && skip "no kernel for the emulated machine could be fetched"
+exit $status
