@@ -14,6 +14,7 @@ typedef uint64_t gva_t; /* guest virtual, bytes */
 typedef uint64_t gpa_t; /* guest physical, bytes */
 
 /* General registers in x86 encoding order (Intel SDM vol. 2, table 2-2 with REX). */
+/* clang-format off */
 enum hotrail_reg {
 	HOTRAIL_RAX, HOTRAIL_RCX, HOTRAIL_RDX, HOTRAIL_RBX,
 	HOTRAIL_RSP, HOTRAIL_RBP, HOTRAIL_RSI, HOTRAIL_RDI,
@@ -21,6 +22,7 @@ enum hotrail_reg {
 	HOTRAIL_R12, HOTRAIL_R13, HOTRAIL_R14, HOTRAIL_R15,
 	HOTRAIL_REGS
 };
+/* clang-format on */
 
 /* Process exit codes, documented in hotrail(1). */
 enum hotrail_exit {
@@ -34,7 +36,7 @@ enum hotrail_exit {
 	HOTRAIL_EXIT_PERMISSION = 77,
 };
 
-#define HOTRAIL_MAX_VCPUS 8
+#define HOTRAIL_MAX_VCPUS   8
 #define HOTRAIL_MAX_TARGETS 4 /* hot targets one track compares */
 
 #endif

@@ -54,9 +54,10 @@ static json_t *engine_part(const struct engine_status *s)
 {
 	const struct sampler_stats *n = &s->samples;
 	const char *phase = (unsigned)s->phase <= ENGINE_WATCH ? phases[s->phase] : "unknown";
-	json_t *samples = json_pack("{s:o, s:o, s:o, s:o, s:o}", "taken", count(n->taken), "attributed",
-				    count(n->attributed), "elsewhere", count(n->elsewhere), "lost",
-				    count(n->lost), "unmatched", count(n->unmatched));
+	json_t *samples =
+		json_pack("{s:o, s:o, s:o, s:o, s:o}", "taken", count(n->taken), "attributed",
+			  count(n->attributed), "elsewhere", count(n->elsewhere), "lost",
+			  count(n->lost), "unmatched", count(n->unmatched));
 
 	return json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "phase", phase, "follow", s->follow,
 			 "sampler", s->sampler ? s->sampler : "off", "samples", samples,

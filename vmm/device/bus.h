@@ -12,15 +12,20 @@
 typedef void (*bus_write_fn)(void *dev, unsigned vcpu, uint32_t value);
 
 struct bus {
-	struct { uint16_t port; bus_write_fn write; void *dev; } entry[BUS_MAX];
+	struct {
+		uint16_t port;
+		bus_write_fn write;
+		void *dev;
+	} entry[BUS_MAX];
 	unsigned count;
 };
-int bus_add(struct bus *b, uint16_t port, bus_write_fn write, void *dev); /* before start; -EEXIST, -ENOSPC */
+int bus_add(struct bus *b, uint16_t port, bus_write_fn write,
+	    void *dev); /* before start; -EEXIST, -ENOSPC */
 int bus_write(void *bus, unsigned vcpu, uint16_t port, uint32_t value); /* a machine_port_fn */
 
 /* Console: keeps the last lines, optionally copies them to a file descriptor. Output is bounded and
  * control characters other than tab are shown as '.'. */
-#define CONSOLE_LINES 32
+#define CONSOLE_LINES	32
 #define CONSOLE_COLUMNS 160
 struct console;
 struct console *console_create(int copy_fd); /* -1 = keep only */
@@ -34,8 +39,10 @@ struct doorbell;
 struct doorbell *doorbell_create(void);
 void doorbell_destroy(struct doorbell *d);
 void doorbell_write(void *doorbell, unsigned vcpu, uint32_t value);
-uint64_t doorbell_count(struct doorbell *d, unsigned vcpu, uint32_t bell); /* bells 1..7, others counted as 0 */
+uint64_t doorbell_count(struct doorbell *d, unsigned vcpu,
+			uint32_t bell); /* bells 1..7, others counted as 0 */
 /* Block until count(vcpu, bell) >= at_least; 0 or -ETIMEDOUT. */
-int doorbell_wait(struct doorbell *d, unsigned vcpu, uint32_t bell, uint64_t at_least, unsigned timeout_ms);
+int doorbell_wait(struct doorbell *d, unsigned vcpu, uint32_t bell, uint64_t at_least,
+		  unsigned timeout_ms);
 
 #endif

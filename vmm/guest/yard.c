@@ -96,7 +96,8 @@ int yard_boot(const struct image *img, struct machine *m, uint64_t seed, struct 
 	if (!arena)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -EFAULT,
 				 "the arena is outside the guest's memory");
-	memset(arena, 0xcc, img->header.arena_code_size); /* int3: nothing may run there unwritten */
+	memset(arena, 0xcc,
+	       img->header.arena_code_size); /* int3: nothing may run there unwritten */
 	for (vcpu = 0; !ret && vcpu < machine_vcpus(m); vcpu++)
 		ret = set_entry(img, m, vcpu, err);
 	return ret;

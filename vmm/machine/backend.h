@@ -12,8 +12,9 @@
 
 enum vcpu_exit {
 	VCPU_EXIT_INTERRUPTED, /* kick or signal; the guest made no request */
-	VCPU_EXIT_PORT, /* fills exit->port/value; the access is complete once run() is entered again */
-	VCPU_EXIT_END, /* fills exit->end and exit->text */
+	VCPU_EXIT_PORT,	   /* fills exit->port/value; the access is complete once run() is entered
+			      again */
+	VCPU_EXIT_END,	   /* fills exit->end and exit->text */
 	VCPU_EXIT_HANDLED, /* the backend saw to it; a PC's access handler was called */
 };
 
@@ -35,7 +36,8 @@ struct backend_ops {
 		      void **out, int *cpl, struct error *err);
 	void (*destroy)(void *state);
 	/* On the vCPU's thread: create it, later free it. */
-	int (*vcpu_create)(void *state, unsigned index, struct backend_vcpu **out, struct error *err);
+	int (*vcpu_create)(void *state, unsigned index, struct backend_vcpu **out,
+			   struct error *err);
 	void (*vcpu_destroy)(struct backend_vcpu *v);
 	/* Enter the guest. Honours a kick() that came before it: then it returns INTERRUPTED. */
 	enum vcpu_exit (*run)(struct backend_vcpu *v, struct vcpu_exit_info *exit);
@@ -48,11 +50,11 @@ struct backend_ops {
 	int (*get_regs)(struct backend_vcpu *v, struct machine_regs *regs);
 	int (*set_regs)(struct backend_vcpu *v, const struct machine_regs *regs);
 	int (*step)(struct backend_vcpu *v, struct machine_regs *regs, struct error *err);
-	/* See machine_set_breakpoint(). Any thread; run() puts it into force, the caller kicks. On a hit
-	 * run() has removed it and returns INTERRUPTED with RIP at addr. May be NULL. */
+	/* See machine_set_breakpoint(). Any thread; run() puts it into force, the caller kicks. On
+	 * a hit run() has removed it and returns INTERRUPTED with RIP at addr. May be NULL. */
 	int (*breakpoint)(struct backend_vcpu *v, gva_t addr, struct error *err);
 	pid_t (*event_tid)(struct backend_vcpu *v); /* see machine_vcpu_tid() */
-	void (*paused)(struct backend_vcpu *v); /* tell the guest clock; may be NULL */
+	void (*paused)(struct backend_vcpu *v);	    /* tell the guest clock; may be NULL */
 	int (*kick_signal)(void); /* see machine_kick_signal(); NULL = none would do */
 
 	/* A PC's, machine/pc.h; all NULL where a backend cannot be one. 0 or negative errno. */
@@ -63,7 +65,8 @@ struct backend_ops {
 	int (*irqfd)(void *state, unsigned gsi, int fd, bool on);
 	int (*ioeventfd)(void *state, gpa_t gpa, uint32_t value, int fd, bool on);
 	/* Memory slot number `slot` (the machine's RAM is not among them); size 0 removes it. */
-	int (*slot)(void *state, unsigned slot, gpa_t gpa, void *host, uint64_t size, bool readonly);
+	int (*slot)(void *state, unsigned slot, gpa_t gpa, void *host, uint64_t size,
+		    bool readonly);
 };
 
 extern const struct backend_ops backend_kvm;

@@ -16,7 +16,7 @@
 /* Not a real-time signal: pending ones coalesce, where a full queue of real-time signals turns
  * those of a perf event into SIGIO. No library in use takes this one. */
 #define KICK_SIGNAL  SIGUSR1
-#define FINISH_TRIES 4096 /* a PC's string accesses leave KVM_RUN once a few bytes */
+#define FINISH_TRIES 4096      /* a PC's string accesses leave KVM_RUN once a few bytes */
 #define RFLAGS_FIXED 0x2ull    /* bit 1 reads as 1: Intel SDM vol. 1, 3.4.3 */
 #define RFLAGS_IOPL3 0x3000ull /* lets `out` leave the guest at level 3 on real hardware */
 
@@ -109,8 +109,9 @@ void kvm_vcpu_close(struct backend_vcpu *v)
 	X(RSP, rsp)                                                                                \
 	X(RBP, rbp)                                                                                \
 	X(RSI, rsi)                                                                                \
-	X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13)            \
-		X(R14, r14) X(R15, r15)
+	X(RDI, rdi)                                                                                \
+	X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14)            \
+		X(R15, r15)
 
 int kvm_vcpu_get_regs(struct backend_vcpu *v, struct machine_regs *regs)
 {
@@ -148,8 +149,7 @@ static enum vcpu_exit run_failed(struct vcpu_exit_info *exit, const char *what, 
 
 enum vcpu_exit kvm_vcpu_exit(struct backend_vcpu *v, struct vcpu_exit_info *exit)
 {
-	return v->vm->is_pc ? kvm_pc_exit(v, exit)
-			    : kvm_exit_decode(v->run, v->vm->run_size, exit);
+	return v->vm->is_pc ? kvm_pc_exit(v, exit) : kvm_exit_decode(v->run, v->vm->run_size, exit);
 }
 
 static enum vcpu_exit backend_run(struct backend_vcpu *v, struct vcpu_exit_info *exit)

@@ -75,7 +75,7 @@ int kvm_vcpu_step(struct backend_vcpu *v, struct machine_regs *regs, struct erro
 
 /* kvm_debug.c: one breakpoint a vCPU. */
 int kvm_debug_want(struct backend_vcpu *v, gva_t addr, struct error *err); /* any thread */
-void kvm_debug_apply(struct backend_vcpu *v); /* before KVM_RUN */
+void kvm_debug_apply(struct backend_vcpu *v);				   /* before KVM_RUN */
 /* After a debug exit: was it ours? Then it is removed. */
 bool kvm_debug_hit(struct backend_vcpu *v);
 

@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #define HUGE_SIZE (2ull << 20)
-#define HUGE_2MB  (21u << 26) /* MFD_HUGE_2MB of <linux/memfd.h>, which clashes with <sys/mman.h>  \
-			       */
+#define HUGE_2MB                                                                                   \
+	(21u << 26) /* MFD_HUGE_2MB of <linux/memfd.h>, which clashes with <sys/mman.h>            \
+		     */
 #define SHMEM_THP "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 /* Does the kernel give transparent huge pages to a memfd that asks by madvise()? */

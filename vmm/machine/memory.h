@@ -15,8 +15,8 @@ struct memory {
 	int fd;
 	uint8_t *base;
 	uint64_t size;
-	uint64_t low;  /* this much from gpa 0 on, */
-	gpa_t high;    /* the rest from here on */
+	uint64_t low; /* this much from gpa 0 on, */
+	gpa_t high;   /* the rest from here on */
 };
 
 /* Zeroed RAM of `size` bytes. Asked for huge pages that cannot be had: -ENOMEM with the remedy. */

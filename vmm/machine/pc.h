@@ -19,7 +19,8 @@
 #define PC_MMIO_BASE  0xd0000000ull /* virtio-mmio devices, one 4 KiB page each */
 #define PC_IOAPIC     0xfec00000ull
 #define PC_LAPIC      0xfee00000ull
-#define PC_GSI_FIRST  16 /* first interrupt handed to virtio devices, behind the ISA ones; edge, active high */
+#define PC_GSI_FIRST                                                                               \
+	16 /* first interrupt handed to virtio devices, behind the ISA ones; edge, active high */
 
 struct machine_access {
 	bool port, write;

@@ -58,7 +58,7 @@ struct backend_vcpu {
 	_Atomic unsigned kick; /* enum kick_state */
 	bool io_pending;       /* RIP is still at the port instruction */
 	struct process_debug debug;
-	int died;	       /* wait status once the process is gone, else 0 */
+	int died; /* wait status once the process is gone, else 0 */
 };
 
 /* --- life --- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The edge table: (site, target) -> count. Pure; one owner thread. >= 20 M adds/s, 10 000 sites in <= 4 MiB. */
+/* The edge table: (site, target) -> count. Pure; one owner thread. >= 20 M adds/s, 10 000 sites in
+ * <= 4 MiB. */
 #ifndef HOTRAIL_PROFILE_EDGE_H
 #define HOTRAIL_PROFILE_EDGE_H
 
@@ -16,7 +17,7 @@ struct edge {
 struct edge_table {
 	struct edge *slots; /* open addressing; site == EDGE_EMPTY is free */
 	uint32_t mask, used, limit;
-	uint64_t total; /* sum of counts */
+	uint64_t total;	  /* sum of counts */
 	uint64_t dropped; /* adds refused because `limit` edges exist (law 8) */
 };
 #define EDGE_EMPTY UINT32_MAX
@@ -29,7 +30,8 @@ void edge_decay(struct edge_table *t, unsigned shift); /* count >>= shift; zeros
 void edge_clear(struct edge_table *t);
 /* Drop all edges of a site. */
 void edge_forget(struct edge_table *t, uint32_t site);
-/* All edges sorted by (site, count descending, target). Caller frees. *n = 0 and NULL when empty; -ENOMEM. */
+/* All edges sorted by (site, count descending, target). Caller frees. *n = 0 and NULL when empty;
+ * -ENOMEM. */
 int edge_sorted(const struct edge_table *t, struct edge **out, size_t *n);
 
 #endif

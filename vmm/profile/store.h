@@ -15,7 +15,7 @@ struct profile_edge {
 struct profile {
 	uint8_t build_id[20];
 	unsigned build_id_len;
-	uint64_t created; /* seconds since the epoch */
+	uint64_t created;	    /* seconds since the epoch */
 	struct profile_edge *edges; /* ascending (site, target), unique */
 	size_t count;
 };

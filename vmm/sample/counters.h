@@ -10,8 +10,14 @@
 #include "target/target.h"
 
 enum counter_id {
-	COUNTER_CYCLES, COUNTER_INSTRUCTIONS, COUNTER_BRANCHES, COUNTER_BRANCH_MISSES,
-	COUNTER_INDIRECT_MISSES, COUNTER_RETURN_MISSES, COUNTER_ITLB_MISSES, COUNTER_L1I_MISSES,
+	COUNTER_CYCLES,
+	COUNTER_INSTRUCTIONS,
+	COUNTER_BRANCHES,
+	COUNTER_BRANCH_MISSES,
+	COUNTER_INDIRECT_MISSES,
+	COUNTER_RETURN_MISSES,
+	COUNTER_ITLB_MISSES,
+	COUNTER_L1I_MISSES,
 	COUNTERS
 };
 extern const char *const counter_names[COUNTERS]; /* JSON keys: "cycles", "instructions", ... */
@@ -22,7 +28,8 @@ struct counter_values {
 };
 
 struct counters;
-/* Succeeds with any subset present (even none); `why` says in words what is missing and the remedy. */
+/* Succeeds with any subset present (even none); `why` says in words what is missing and the remedy.
+ */
 int counters_open(struct target *t, struct counters **out, struct error *why);
 int counters_read(struct counters *c, struct counter_values *out);
 void counters_close(struct counters *c);

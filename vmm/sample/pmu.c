@@ -19,10 +19,11 @@
 #include "sample/ticker.h"
 #include "util/clock.h"
 
-#define MAX_HZ	     10000
-#define TICK_NS	     20000000ull
-#define FIRST_PERIOD 100003ull /* below 1 kHz up to 10^8 events a second; adapted after one tick   \
-				*/
+#define MAX_HZ	10000
+#define TICK_NS 20000000ull
+#define FIRST_PERIOD                                                                               \
+	100003ull /* below 1 kHz up to 10^8 events a second; adapted after one tick                \
+		   */
 #define STRETCH                                                                                    \
 	16 /* overflows with one period, at most: a guest loop of that length must not hide sites  \
 	    */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Inside the pmu sampler: its event table, its arithmetic, and a start with any event (tests use a software one). */
+/* Inside the pmu sampler: its event table, its arithmetic, and a start with any event (tests use a
+ * software one). */
 #ifndef HOTRAIL_SAMPLE_PMU_H
 #define HOTRAIL_SAMPLE_PMU_H
 
@@ -18,8 +19,8 @@ int pmu_start_events(struct guest *g, const struct event_spec *events, size_t n,
 #define PMU_PERIOD_MIN 16ull
 #define PMU_PERIOD_MAX (1ull << 31) /* the narrowest counter of table users is 32 bits */
 
-/* The period for `hz` overflows a second at `rate` events a second; the present one while it is near enough
- * (within a quarter), so that a steady guest is left alone. Pure. */
+/* The period for `hz` overflows a second at `rate` events a second; the present one while it is
+ * near enough (within a quarter), so that a steady guest is left alone. Pure. */
 uint64_t pmu_next_period(uint64_t present, double rate, unsigned hz);
 
 /*

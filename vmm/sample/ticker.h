@@ -24,7 +24,8 @@ int ticker_start(struct ticker *t, ticker_fn fn, void *ctx);
 /* Returns when fn is not running and never will again. Not from fn. */
 void ticker_stop(struct ticker *t);
 
-/* Uniform in [0.5, 1.5) * period: the mean is the period, and no rhythm can lock to it. *random != 0 is the state. */
+/* Uniform in [0.5, 1.5) * period: the mean is the period, and no rhythm can lock to it. *random !=
+ * 0 is the state. */
 uint64_t ticker_jitter(uint64_t *random, uint64_t period);
 
 #endif

@@ -16,7 +16,7 @@ static inline uint64_t clock_ns(void)
 
 static inline void clock_sleep_ms(unsigned ms)
 {
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000l };
+	struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000l};
 
 	while (nanosleep(&ts, &ts))
 		;

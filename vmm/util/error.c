@@ -28,8 +28,8 @@ int error_errno(struct error *err, const char *fmt, ...)
 
 	if (!err)
 		return -saved;
-	err->exit_code = saved == EPERM || saved == EACCES ? HOTRAIL_EXIT_PERMISSION :
-							     HOTRAIL_EXIT_FAILED;
+	err->exit_code =
+		saved == EPERM || saved == EACCES ? HOTRAIL_EXIT_PERMISSION : HOTRAIL_EXIT_FAILED;
 	va_start(ap, fmt);
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);

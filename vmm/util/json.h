@@ -12,9 +12,11 @@
 json_t *json_addr(gva_t addr);
 /* Accepts exactly that form. 0 or -EINVAL. */
 int json_get_addr(const json_t *v, gva_t *addr);
-/* A string of any bytes: what is not UTF-8 becomes '?' (and is cut at 511 bytes then). New reference. */
+/* A string of any bytes: what is not UTF-8 becomes '?' (and is cut at 511 bytes then). New
+ * reference. */
 json_t *json_text(const char *s);
-/* A number, or null for what is not one; and the same with null for "unknown", which is negative. */
+/* A number, or null for what is not one; and the same with null for "unknown", which is negative.
+ */
 json_t *json_number(double value);
 json_t *json_unless_negative(double value);
 
