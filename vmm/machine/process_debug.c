@@ -45,10 +45,10 @@ static void __attribute__((noinline, noclone)) trial_place(void)
 static void trial_child(void)
 {
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-		_exit(1);
+		_exit(1); /* lint: child */
 	raise(SIGSTOP);
 	trial_place();
-	_exit(0);
+	_exit(0); /* lint: child */
 }
 
 /* Does a breakpoint fire, and does the process go on once it is removed? */

@@ -160,7 +160,7 @@ static int start_child(int stub_fd, int ram_fd, struct process_child *child, str
 		return error_errno(err, "cannot start a vCPU process");
 	}
 	if (!child->pid)
-		_exit(become_stub(stub_fd, ram_fd, monitor));
+		_exit(become_stub(stub_fd, ram_fd, monitor)); /* lint: child */
 	ret = process_wait(child->pid, &status);
 	if (!ret && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP) {
 		child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
