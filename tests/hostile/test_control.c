@@ -56,13 +56,13 @@ static void finish(void)
 	uint64_t begin;
 	json_t *ret;
 
-	CU_ASSERT_EQUAL_FATAL(control_connect_within(path, 5000, &c, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(control_connect_within(path, 30000, &c, &err), 0);
 	CU_ASSERT_EQUAL(control_call(c, "nothing", NULL, &ret, &err), 0);
 	json_decref(ret);
 	control_close(c);
 	begin = clock_ns();
 	control_server_stop(server);
-	CU_ASSERT(clock_ns() - begin < 2000 * 1000000ull);
+	CU_ASSERT(clock_ns() - begin < 30000 * 1000000ull);
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
@@ -97,7 +97,7 @@ static const char *hear(int fd)
 	while (used < sizeof(line) - 1) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 
-		if (poll(&p, 1, 5000) <= 0 || recv(fd, line + used, 1, 0) != 1)
+		if (poll(&p, 1, 30000) <= 0 || recv(fd, line + used, 1, 0) != 1)
 			break;
 		if (line[used++] == '\n')
 			break;
@@ -341,7 +341,7 @@ static void foreign_user_is_refused(void)
 
 		if (setgid(65534) || setuid(65534))
 			_exit(2);
-		if (control_connect_within(path, 3000, &c, &err) != -EACCES)
+		if (control_connect_within(path, 30000, &c, &err) != -EACCES)
 			_exit(3);
 		_exit(err.exit_code == HOTRAIL_EXIT_PERMISSION ? 0 : 4);
 	}
@@ -402,7 +402,7 @@ static void servers_that_lie(void)
 		while (access(path, F_OK))
 			clock_sleep_ms(1);
 		err.text[0] = '\0';
-		while ((r = control_connect_within(path, 3000, &c, &err)) == -ECONNREFUSED)
+		while ((r = control_connect_within(path, 30000, &c, &err)) == -ECONNREFUSED)
 			clock_sleep_ms(1); /* bound, not yet listening */
 		if (!r) {
 			r = control_call(c, "nothing", NULL, &ret, &err);
