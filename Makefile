@@ -66,6 +66,7 @@ help:
 	@echo 'make lint       layers, formatting, static analysis'
 	@echo 'make bench      hotrail bench micro and yard, edge table'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
+	@echo 'make linux-images   Debian kernel and root file systems for Linux guests, under $(O)/linux'
 	@echo 'make deps       install the Debian packages of scripts/packages'
 	@echo 'make install    prefix=$(prefix) DESTDIR='
 	@echo 'V=1 show commands  O=DIR build folder  SAN=address,undefined  COVERAGE=1'

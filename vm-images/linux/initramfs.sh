@@ -7,36 +7,21 @@
 # console. Powers off at the end.
 set -eu
 
-die()
-{
-	echo "initramfs: $*" >&2
-	exit 1
-}
-
 out=${1:?usage: initramfs.sh OUT.cpio [SCRIPT...]}
 shift
 here=$(cd "$(dirname "$0")" && pwd)
 
-command -v cpio >/dev/null || die "cpio is missing: apt-get install cpio"
-busybox=$(command -v busybox) || die "busybox is missing: apt-get install busybox-static"
-if ldd "$busybox" >/dev/null 2>&1; then
-	die "$busybox needs shared libraries: apt-get install busybox-static"
-fi
+area=initramfs
+# shellcheck source-path=SCRIPTDIR source=../common.sh
+. "$here/../common.sh"
+need_tools cpio
 
 root=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$root" "$out.new"' EXIT
-chmod 755 "$root" # becomes the guest's /
-for dir in bin dev etc init.d proc root run sbin sys tmp usr/bin usr/sbin; do
-	mkdir -p "$root/$dir"
-done
-cp "$busybox" "$root/bin/busybox"
-"$busybox" --list | while read -r applet; do
-	[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
-done
+skeleton "$root"
+mkdir -p "$root/init.d"
 cp "$here/init" "$root/init"
 chmod 755 "$root/init"
-echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
-echo 'root:x:0:' >"$root/etc/group"
 n=10
 for script in "$@"; do
 	[ -f "$script" ] || die "$script: no such file"
@@ -45,5 +30,4 @@ for script in "$@"; do
 	n=$((n + 1))
 done
 
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$out.new"
-mv "$out.new" "$out"
+pack "$root" "$out"
