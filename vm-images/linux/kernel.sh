@@ -16,18 +16,18 @@ need_tools dpkg-deb tar xz
 
 work=$out.tmp
 rm -rf "$work"
-mkdir -p "$work/root"
+mkdir -p "$work/tree"
 trap 'rm -rf "$work"' EXIT
 
 deb=${HOTRAIL_CLOUD_DEB:-$(debian_kernel "$work/deb" "$(packages_of kernel "$here/packages")")}
 [ -f "$deb" ] || die "$deb: no such package file"
-dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/root" --wildcards './boot/vmlinuz-*' \
+dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/tree" --wildcards './boot/vmlinuz-*' \
 	'*/virtio*.ko*' '*/failover.ko*' '*/net_failover.ko*' ||
 	die "$deb is not a Debian kernel with virtio drivers"
-debian_modules "$work/root" "$(dirname "$out")/modules" kernel/drivers/virtio/virtio \
+debian_modules "$work/tree" "$(dirname "$out")/modules" kernel/drivers/virtio/virtio \
 	kernel/drivers/virtio/virtio_ring kernel/drivers/virtio/virtio_mmio \
 	kernel/drivers/block/virtio_blk kernel/net/core/failover kernel/drivers/net/net_failover \
 	kernel/drivers/net/virtio_net kernel/drivers/char/virtio_console \
 	kernel/drivers/char/hw_random/virtio-rng
 # Last: its presence says that all is there.
-mv "$work"/root/boot/vmlinuz* "$out"
+mv "$work"/tree/boot/vmlinuz* "$out"

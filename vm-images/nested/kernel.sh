@@ -14,18 +14,18 @@ need_tools dpkg-deb tar xz
 
 work=$out/kernel.tmp
 rm -rf "$work"
-mkdir -p "$work/root"
+mkdir -p "$work/tree"
 trap 'rm -rf "$work"' EXIT
 
 # The cloud kernel would not do: it has no KVM modules.
 deb=${HOTRAIL_KERNEL_DEB:-$(debian_kernel "$work/deb" linux-image-amd64)}
 [ -f "$deb" ] || die "$deb: no such package file"
 
-dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/root" --wildcards \
+dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/tree" --wildcards \
 	'./boot/vmlinuz-*' '*/irqbypass.ko*' '*/ccp.ko*' '*/kvm.ko*' '*/kvm-amd.ko*' ||
 	die "$deb is not a standard Debian kernel: it lacks the kernel or a KVM module"
-debian_modules "$work/root" "$out/modules" kernel/virt/lib/irqbypass kernel/drivers/crypto/ccp/ccp \
+debian_modules "$work/tree" "$out/modules" kernel/virt/lib/irqbypass kernel/drivers/crypto/ccp/ccp \
 	kernel/arch/x86/kvm/kvm kernel/arch/x86/kvm/kvm-amd
 # Last: its presence says that all is there.
-cp "$work"/root/boot/vmlinuz* "$out/bzImage.new"
+cp "$work"/tree/boot/vmlinuz* "$out/bzImage.new"
 mv "$out/bzImage.new" "$out/bzImage"
