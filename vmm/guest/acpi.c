@@ -252,7 +252,7 @@ int acpi_build(uint8_t *area, unsigned vcpus)
 	if (vcpus < 1 || vcpus > HOTRAIL_MAX_VCPUS)
 		return -EINVAL;
 	memset(area, 0, ACPI_SIZE);
-	dsdt = append(&a, acpi_dsdt, (size_t)(acpi_dsdt_end - acpi_dsdt));
+	dsdt = append(&a, acpi_dsdt, (uintptr_t)acpi_dsdt_end - (uintptr_t)acpi_dsdt);
 	fadt = add_fadt(&a, dsdt);
 	madt = add_madt(&a, vcpus);
 	xsdt = add_xsdt(&a, fadt, madt);
