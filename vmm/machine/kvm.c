@@ -101,17 +101,12 @@ void kvm_vcpu_close(struct backend_vcpu *v)
 }
 
 /* struct kvm_regs has its registers in an order of its own. */
+/* clang-format off */
 #define EACH_GPR(X)                                                                                \
-	X(RAX, rax)                                                                                \
-	X(RCX, rcx)                                                                                \
-	X(RDX, rdx)                                                                                \
-	X(RBX, rbx)                                                                                \
-	X(RSP, rsp)                                                                                \
-	X(RBP, rbp)                                                                                \
-	X(RSI, rsi)                                                                                \
-	X(RDI, rdi)                                                                                \
-	X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13) X(R14, r14)            \
-		X(R15, r15)
+	X(RAX, rax) X(RCX, rcx) X(RDX, rdx) X(RBX, rbx) X(RSP, rsp) X(RBP, rbp) X(RSI, rsi)        \
+	X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13)            \
+	X(R14, r14) X(R15, r15)
+/* clang-format on */
 
 int kvm_vcpu_get_regs(struct backend_vcpu *v, struct machine_regs *regs)
 {
