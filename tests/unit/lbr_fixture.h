@@ -14,11 +14,9 @@
 #include "sample/lbr_ring.h"
 #include "suite.h"
 
-#define SITES 40
-#define INNER 12 /* of the thunk's call */
-#define RET_LOW                                                                                    \
-	16 /* its return, when the register is rax to rdi; r8 to r15 too: REX either way           \
-	    */
+#define SITES	 40
+#define INNER	 12						 /* of the thunk's call */
+#define RET_LOW	 16						 /* its return */
 #define RET_AT	 (FAKE_BASE + FAKE_THUNK + HOTRAIL_REGS * 64ull) /* return thunk */
 #define SAFE_RET (RET_AT + 32)
 #define TRACK	 (FAKE_BASE + FAKE_CODE)

@@ -28,9 +28,7 @@
 #define RING_PAGES     32u
 #define RING_PAGES_MIN 4u
 
-#define STRETCH                                                                                    \
-	16 /* overflows with one period: a guest loop of that length must not hide sites           \
-	    */
+#define STRETCH 16 /* as in the pmu sampler: no loop of that length hides sites */
 
 #define TRIAL_PERIOD  10007ull
 #define TRIAL_MS      100 /* law 7: a guest that does anything makes thousands of branches meanwhile */
