@@ -5,6 +5,8 @@
  */
 #include "guest_rig.h"
 
+#include <stdatomic.h>
+
 #define PAUSE_US 5000000 /* a loaded host with one core is no failure */
 
 /* --- a guest that rewrites one of its own sites --- */
@@ -267,6 +269,57 @@ static void hangs(void)
 	instance_close(r.i);
 }
 
+/* --- a guest that does not stop in time --- */
+
+static const struct target_ops *real;
+static atomic_bool late;
+static atomic_uint pauses;
+
+/* The first pause of a round works, the one that should end it does not. */
+static int late_pause(struct target *t, uint32_t budget_us, struct machine_pause *p,
+		      struct error *err)
+{
+	if (atomic_load(&late) && atomic_fetch_add(&pauses, 1))
+		return error_set(err, HOTRAIL_EXIT_BUSY, -ETIMEDOUT, "late");
+	return real->pause(t, budget_us, p, err);
+}
+
+static void late_guest_is_given_back(void)
+{
+	uint64_t limit = clock_ns() + patience(20) * 1000000000ull;
+	struct engine_config c = {.policy = POLICY_DEFAULT};
+	struct engine_promote p = {0};
+	struct engine_result result;
+	struct engine_status s;
+	struct target_ops ops;
+	struct error err = {0};
+	struct engine *e;
+
+	start("retpoline");
+	real = r.t->ops;
+	ops = *real;
+	ops.pause = late_pause;
+	r.t->ops = &ops;
+	CU_ASSERT_EQUAL_FATAL(engine_create(r.g, &c, &e, NULL), 0);
+	atomic_store(&late, true);
+	CU_ASSERT_EQUAL(engine_promote(e, &p, &result, &err), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	engine_result_free(&result);
+	engine_get_status(e, &s);
+	CU_ASSERT(s.learning > 0 || atomic_load(&pauses) < 2);
+	CU_ASSERT_EQUAL(s.promoted, 0);
+	atomic_store(&late, false);
+	do {
+		clock_sleep_ms(20);
+		engine_get_status(e, &s);
+	} while (s.learning && clock_ns() < limit);
+	CU_ASSERT_EQUAL(s.learning, 0); /* nobody had to ask */
+	CU_ASSERT_EQUAL(s.promoted, 0);
+	engine_destroy(e);
+	r.t->ops = real;
+	ends_well();
+}
+
 static const struct suite_test tests[] = {
 	{"a site that its guest rewrites", rewrites_its_own_site},
 	{"the engine meets that guest", engine_meets_it},
@@ -274,6 +327,7 @@ static const struct suite_test tests[] = {
 	{"a guest that is never ready", never_ready},
 	{"a guest that goes nowhere", goes_nowhere},
 	{"a guest that hangs", hangs},
+	{"a guest that does not stop in time", late_guest_is_given_back},
 };
 
 int main(void)

@@ -166,6 +166,8 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 	int ret;
 
 	find_drain(e);
+	if (!p->dry_run && patch_count(e->patcher, PATCH_LEARNING))
+		settle_restore(e); /* before anything is chosen: it forgets the choice */
 	if (p->sites)
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)

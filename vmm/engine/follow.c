@@ -171,6 +171,10 @@ void *follow_thread(void *engine)
 		if (e->stop || !l.drifted)
 			continue;
 		find_drain(e);
+		/* Between rounds nothing learns; unless the pause that should have ended it failed
+		 * too. */
+		if (patch_count(e->patcher, PATCH_LEARNING))
+			settle_restore(e);
 		if (e->follow && !e->refused)
 			step(&l);
 		else
