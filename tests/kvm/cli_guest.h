@@ -19,6 +19,15 @@
 		met_;                                                                              \
 	})
 
+/* A change that was refused as busy, and says "try again", is tried again: a host with more to do
+ * than cores may not stop a guest within the pause's budget. */
+#define PATIENT(call)                                                                              \
+	({                                                                                         \
+		struct run *run_;                                                                  \
+		(void)UNTIL(60, (run_ = (call))->code != 3);                                       \
+		run_;                                                                              \
+	})
+
 /* "a.b.c", or NULL. */
 static inline json_t *at(json_t *doc, const char *path)
 {

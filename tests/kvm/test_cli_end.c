@@ -94,9 +94,9 @@ static void clients_killed(void)
 	}
 	CU_ASSERT_EQUAL(status("g", "promotions.quarantined"), 0);
 	CU_ASSERT_EQUAL(status("g", "promotions.learning"), 0);
-	succeeds(cli("promote", "g", "--auto", NULL));
+	succeeds(PATIENT(cli("promote", "g", "--auto", NULL)));
 	CU_ASSERT(status("g", "promotions.promoted") > 0);
-	succeeds(cli("demote", "g", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
 	guest_is_well("g");
 	stop_guest("g", monitor);
@@ -110,7 +110,7 @@ static void monitor_killed(void)
 	struct stat st;
 	struct run *r;
 
-	succeeds(cli("promote", "g", "--auto", NULL));
+	succeeds(PATIENT(cli("promote", "g", "--auto", NULL)));
 	snprintf(words, sizeof(words), "%d sites were promoted",
 		 (int)status("g", "promotions.promoted"));
 	CU_ASSERT_EQUAL(kill(pid, SIGKILL), 0);
@@ -120,7 +120,7 @@ static void monitor_killed(void)
 	refused(r, 1, "guest is gone");
 	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, words));
 	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, "hotrail stop g"));
-	refused(cli("demote", "g", "--all", NULL), 1, "the monitor died");
+	refused(PATIENT(cli("demote", "g", "--all", NULL)), 1, "the monitor died");
 
 	pid = start_guest("g", "--promote", "off", NULL);
 	guest_is_well("g");
@@ -188,7 +188,7 @@ static void full_disk(void)
 	setenv("HOTRAIL_RUNTIME_DIR", disk, 1);
 	pid = start_guest("g", "--promote", "off", NULL);
 	CU_ASSERT(fill(filler));
-	r = cli("promote", "g", "--auto", NULL);
+	r = PATIENT(cli("promote", "g", "--auto", NULL));
 	refused(r, 1, "No space left");
 	CU_ASSERT_PTR_NOT_NULL(strstr(r->err, "journal"));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
@@ -198,16 +198,16 @@ static void full_disk(void)
 	refused(r, 1, disk);
 	CU_ASSERT_STRING_EQUAL(state_of("second"), "");
 	CU_ASSERT_EQUAL(unlink(filler), 0);
-	succeeds(cli("promote", "g", "--auto", NULL));
+	succeeds(PATIENT(cli("promote", "g", "--auto", NULL)));
 	CU_ASSERT(status("g", "promotions.promoted") > 0);
 
 	/* What is promoted can be undone, or is refused whole: never half. */
 	CU_ASSERT(fill(filler));
-	r = cli("demote", "g", "--all", NULL);
+	r = PATIENT(cli("demote", "g", "--all", NULL));
 	CU_ASSERT(r->code == 1 || status("g", "promotions.promoted") == 0);
 	guest_is_well("g");
 	unlink(filler);
-	succeeds(cli("demote", "g", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
 	guest_is_well("g");
 	succeeds(cli("stop", "g", NULL));

@@ -55,10 +55,10 @@ static void promoted_and_demoted(void)
 	json_t *doc;
 	int64_t n;
 
-	r = cli("promote", "g", "--auto", "--dry-run", "-j", NULL);
+	r = PATIENT(cli("promote", "g", "--auto", "--dry-run", "-j", NULL));
 	succeeds(r);
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
-	n = applied(cli("promote", "g", "--auto", "-j", NULL));
+	n = applied(PATIENT(cli("promote", "g", "--auto", "-j", NULL)));
 	CU_ASSERT(n > 0);
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), n);
 	CU_ASSERT_EQUAL(status("g", "promotions.learning"), 0);
@@ -68,19 +68,19 @@ static void promoted_and_demoted(void)
 	CU_ASSERT_EQUAL(json_integer_value(at(doc, "totals.promoted")), n);
 	json_decref(doc);
 
-	succeeds(cli("promote", "g", "--auto", NULL)); /* again is no error */
+	succeeds(PATIENT(cli("promote", "g", "--auto", NULL))); /* again is no error */
 	guest_is_well("g");
-	r = cli("demote", "g", "--all", NULL);
+	r = PATIENT(cli("demote", "g", "--all", NULL));
 	succeeds(r);
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
-	succeeds(cli("demote", "g", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	guest_is_well("g");
 	/* The printed undo is a command that works. */
-	r = cli("promote", "g", "--auto", NULL);
+	r = PATIENT(cli("promote", "g", "--auto", NULL));
 	succeeds(r);
 	CU_ASSERT_PTR_NOT_NULL(strstr(r->out, "hotrail demote g --all"));
 	CU_ASSERT(status("g", "promotions.promoted") > 0);
-	succeeds(cli("demote", "g", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
 	stop_guest("g", pid);
 }
@@ -90,8 +90,8 @@ static void hottest(char index[24], char addr[24], char name[96])
 {
 	json_t *doc, *first;
 
-	applied(cli("promote", "g", "--auto", "-j", NULL));
-	applied(cli("demote", "g", "--all", "-j", NULL));
+	applied(PATIENT(cli("promote", "g", "--auto", "-j", NULL)));
+	applied(PATIENT(cli("demote", "g", "--all", "-j", NULL)));
 	doc = json_of(cli("sites", "g", "-j", "--limit", "1", NULL));
 	first = json_array_get(at(doc, "sites"), 0);
 	CU_ASSERT(json_integer_value(at(first, "calls")) > 0);
@@ -109,22 +109,25 @@ static void sites_by_name(void)
 
 	hottest(how[0], how[1], how[2]);
 	for (i = 0; i < 3; i++) {
-		CU_ASSERT_EQUAL(applied(cli("promote", "g", "--site", how[i], "-j", NULL)), 1);
+		CU_ASSERT_EQUAL(applied(PATIENT(cli("promote", "g", "--site", how[i], "-j", NULL))),
+				1);
 		CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 1);
-		succeeds(cli("promote", "g", "--site", how[i], NULL));
+		succeeds(PATIENT(cli("promote", "g", "--site", how[i], NULL)));
 		guest_is_well("g");
-		CU_ASSERT_EQUAL(applied(cli("demote", "g", "--site", how[(i + 1) % 3], "-j", NULL)),
+		CU_ASSERT_EQUAL(applied(PATIENT(cli("demote", "g", "--site", how[(i + 1) % 3], "-j",
+						    NULL))),
 				1);
 		CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
-		succeeds(cli("demote", "g", "--site", how[i], NULL));
+		succeeds(PATIENT(cli("demote", "g", "--site", how[i], NULL)));
 	}
 	*strchr(how[2], '+') = 0; /* the whole function */
-	CU_ASSERT(applied(cli("promote", "g", "--site", how[2], "-j", NULL)) >= 1);
+	CU_ASSERT(applied(PATIENT(cli("promote", "g", "--site", how[2], "-j", NULL))) >= 1);
 	CU_ASSERT(status("g", "promotions.promoted") >= 1);
-	refused(cli("promote", "g", "--site", "no_such_function", NULL), 2, "no_such_function");
-	refused(cli("promote", "g", "--site", "100000", NULL), 2, "100000");
-	refused(cli("promote", "g", "--site", "0x1", NULL), 2, "0x1");
-	refused(cli("demote", "g", "--site", "0xffffffffffffffff", NULL), 2, "0xffffffff");
+	refused(PATIENT(cli("promote", "g", "--site", "no_such_function", NULL)), 2,
+		"no_such_function");
+	refused(PATIENT(cli("promote", "g", "--site", "100000", NULL)), 2, "100000");
+	refused(PATIENT(cli("promote", "g", "--site", "0x1", NULL)), 2, "0x1");
+	refused(PATIENT(cli("demote", "g", "--site", "0xffffffffffffffff", NULL)), 2, "0xffffffff");
 	guest_is_well("g");
 	stop_guest("g", pid);
 }
@@ -136,14 +139,14 @@ static void following(void)
 	CU_ASSERT_EQUAL(status("g", "engine.follow"), 1);
 	CU_ASSERT(UNTIL(60, status("g", "promotions.promoted") > 0));
 	CU_ASSERT(status("g", "engine.first_gain_s") > 0);
-	succeeds(cli("demote", "g", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	CU_ASSERT_EQUAL(status("g", "engine.follow"), 0);
 	clock_sleep_ms(500);
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0); /* stays undone */
-	succeeds(cli("promote", "g", "--auto", "--follow", "on", NULL));
+	succeeds(PATIENT(cli("promote", "g", "--auto", "--follow", "on", NULL)));
 	CU_ASSERT_EQUAL(status("g", "engine.follow"), 1);
 	CU_ASSERT(status("g", "promotions.promoted") > 0);
-	succeeds(cli("promote", "g", "--auto", "--follow", "off", NULL));
+	succeeds(PATIENT(cli("promote", "g", "--auto", "--follow", "off", NULL)));
 	CU_ASSERT_EQUAL(status("g", "engine.follow"), 0);
 	guest_is_well("g");
 	stop_guest("g", pid);
@@ -154,12 +157,12 @@ static void nothing_to_gain(void)
 	pid_t pid = start_guest("p", "--variant", "plain", NULL);
 	struct run *r;
 
-	r = cli("promote", "p", "--auto", NULL);
+	r = PATIENT(cli("promote", "p", "--auto", NULL));
 	refused(r, 4, "nothing to gain");
-	refused(cli("promote", "p", "--site", "0", NULL), 4, "nothing to gain");
+	refused(PATIENT(cli("promote", "p", "--site", "0", NULL)), 4, "nothing to gain");
 	CU_ASSERT_EQUAL(status("p", "promotions.promoted"), 0);
 	CU_ASSERT_EQUAL(status("p", "promotions.applied"), 0);
-	succeeds(cli("demote", "p", "--all", NULL));
+	succeeds(PATIENT(cli("demote", "p", "--all", NULL)));
 	CU_ASSERT(status("p", "workload.ops") > 0);
 	stop_guest("p", pid);
 }
@@ -186,7 +189,7 @@ static void profiles(void)
 
 	snprintf(good, sizeof(good), "%s/good.hotrail", folder);
 	snprintf(bad, sizeof(bad), "%s/bad.hotrail", folder);
-	n = applied(cli("promote", "g", "--auto", "-j", NULL));
+	n = applied(PATIENT(cli("promote", "g", "--auto", "-j", NULL)));
 	CU_ASSERT(n > 0);
 	succeeds(cli("profile", "save", "g", good, NULL));
 	succeeds(cli("profile", "info", good, NULL));
@@ -198,10 +201,10 @@ static void profiles(void)
 	warm = status("g", "promotions.promoted");
 	CU_ASSERT(warm >= 0.5 * (double)n);
 	guest_is_well("g");
-	succeeds(cli("demote", "g", "--all", NULL));
-	refused(cli("profile", "load", "g", bad, NULL), 5, "build");
+	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
+	refused(PATIENT(cli("profile", "load", "g", bad, NULL)), 5, "build");
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
-	succeeds(cli("profile", "load", "g", good, NULL));
+	succeeds(PATIENT(cli("profile", "load", "g", good, NULL)));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), warm);
 	guest_is_well("g");
 	stop_guest("g", pid);
@@ -234,7 +237,7 @@ static void stale_socket(void)
 	close(fd);
 	CU_ASSERT(is_state("old", "stale"));
 	refused(cli("status", "old", NULL), 1, "has ended");
-	refused(cli("promote", "old", "--auto", NULL), 1, "hotrail stop old");
+	refused(PATIENT(cli("promote", "old", "--auto", NULL)), 1, "hotrail stop old");
 	pid = start_guest("old", "--promote", "off", NULL);
 	CU_ASSERT(is_state("old", "running"));
 	guest_is_well("old");
