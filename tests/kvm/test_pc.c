@@ -16,6 +16,7 @@
 
 #include "guest/boot.h"
 #include "guest/pc_guest.h"
+#include "guest/pc_virtio.h"
 
 #define SLOT_GPA (PC_HOLE_START + 0x8000000)
 #define LIMIT_MS 20000
@@ -70,11 +71,22 @@ asm(".pushsection .rodata\n"
     "guest_fault:\n" /* no interrupt table: a triple fault */
     "	ud2\n"
     "guest_fault_end:\n"
+    "guest_virtio:\n"
+    "	mov $0xd0000000, %ebx\n"
+    "	mov (%rbx), %eax\n"
+    "	mov %eax, 0x2000\n"
+    "	movl $0, 0x50(%rbx)\n"
+    "	mov $0x604, %edx\n"
+    "	mov $0x3400, %eax\n"
+    "	out %ax, (%dx)\n"
+    "1:	jmp 1b\n"
+    "guest_virtio_end:\n"
     "guest_spin:\n"
     "1:	jmp 1b\n"
     "guest_spin_end:\n"
     ".popsection\n");
 extern const uint8_t guest_work[], guest_work_end[], guest_reset[], guest_reset_end[];
+extern const uint8_t guest_virtio[], guest_virtio_end[];
 extern const uint8_t guest_fault[], guest_fault_end[], guest_spin[], guest_spin_end[];
 
 struct device {
@@ -302,6 +314,42 @@ static void test_slots(void)
 	close(fd);
 }
 
+static void test_virtio(void)
+{
+	struct pc *pc = OPEN_PC(guest_virtio, 1);
+	struct virtio_counters counters = {0};
+	struct machine_report report = {0};
+	struct virtio_host host;
+	struct virtio *v = NULL;
+	struct error err = {0};
+	const uint32_t *magic;
+	void *slot;
+	unsigned i;
+
+	pc_virtio_host(pc, &host);
+	CU_ASSERT_EQUAL_FATAL(virtio_rng_create(&host, &v, &err), 0);
+	CU_ASSERT_EQUAL(pc_virtio_attach(pc, v, &err), 0);
+	/* Rings may lie in RAM, never in a slot, which can be removed. */
+	CU_ASSERT_EQUAL(machine_slot_add(pc->machine, SLOT_GPA, 0x1000, false, &slot, &err), 0);
+	CU_ASSERT_PTR_NULL(host.memory.range(host.memory.ctx, SLOT_GPA, 16));
+	CU_ASSERT_PTR_NOT_NULL(host.memory.range(host.memory.ctx, 0, 64u << 20));
+	CU_ASSERT_PTR_NULL(host.memory.range(host.memory.ctx, 0, (64u << 20) + 1));
+	CU_ASSERT_PTR_NULL(host.memory.range(host.memory.ctx, PC_HOLE_END, 1));
+	CU_ASSERT_EQUAL_FATAL(pc_start(pc, &err), 0);
+	CU_ASSERT_EQUAL(machine_wait_end(pc->machine, LIMIT_MS, &report), 1);
+	CU_ASSERT_EQUAL(report.end, MACHINE_END_POWEROFF);
+	magic = machine_ram_range(pc->machine, 0x2000, 4);
+	CU_ASSERT_EQUAL(*magic, 0x74726976); /* "virt" */
+	for (i = 0; i < LIMIT_MS && !counters.kicks; i++) {
+		usleep(1000);
+		virtio_get_counters(v, &counters);
+	}
+	CU_ASSERT_EQUAL(counters.kicks, 1);
+	machine_stop(pc->machine);
+	virtio_destroy(v);
+	pc_close(pc);
+}
+
 static void ends_with(struct pc *pc, enum machine_end end, const char *word)
 {
 	struct machine_report report = {0};
@@ -345,6 +393,7 @@ static void test_ends(void)
 static const struct suite_test tests[] = {
 	{"accesses of every kind and a parked look", test_work},
 	{"slots and interrupts", test_slots},
+	{"a virtio device in a slot", test_virtio},
 	{"every way to end", test_ends},
 };
 
