@@ -94,6 +94,8 @@ static int find_offset(struct linux_guest *l, struct error *err)
 				 "not fit; give the kernel file it was booted from",
 				 k->release, (unsigned long long)l->lstar);
 	l->info.offset = offset;
+	l->top = linux_address(l, "init_top_pgt");
+	l->directory = linux_address(l, "level2_kernel_pgt");
 	return 0;
 }
 
@@ -109,17 +111,15 @@ static int try_root(struct linux_guest *l, gpa_t root)
 	gva_t text = l->k->text_start + l->info.offset;
 	struct pagewalk_result own, a, b, directory;
 	gpa_t entry;
-	gva_t want = linux_address(l, "level2_kernel_pgt");
 
-	if (pagewalk(root, l->info.levels, linux_address(l, "init_top_pgt"), read_entry, t, &own) ||
-	    own.gpa % 4096)
+	if (pagewalk(root, l->info.levels, l->top, read_entry, t, &own) || own.gpa % 4096)
 		return -EFAULT;
 	if (pagewalk(root, l->info.levels, text, read_entry, t, &a) ||
 	    pagewalk(own.gpa, l->info.levels, text, read_entry, t, &b) || a.gpa != b.gpa ||
 	    !b.executable || b.user)
 		return -EFAULT;
 	if (linux_walk_to(t, own.gpa, l->info.levels, 2, text, &entry) ||
-	    pagewalk(own.gpa, l->info.levels, want, read_entry, t, &directory) ||
+	    pagewalk(own.gpa, l->info.levels, l->directory, read_entry, t, &directory) ||
 	    (entry & PTE_ADDR) != directory.gpa)
 		return -EFAULT;
 	l->info.root = own.gpa;
@@ -144,7 +144,7 @@ static int find_root(struct linux_guest *l, struct error *err)
 	struct machine_paging p;
 	int ret;
 
-	if (!linux_address(l, "init_top_pgt") || !linux_address(l, "level2_kernel_pgt"))
+	if (!l->top || !l->directory)
 		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
 				 "the kernel image has no symbols for its page tables");
 	for (i = 0; i < n; i++) {
@@ -263,7 +263,7 @@ int linux_check_kernel(struct linux_guest *l, struct error *err)
 static bool same_tables(const struct linux_guest *l)
 {
 	struct target *t = l->guest.target;
-	struct linux_guest now = {.k = l->k, .info = l->info, .guest.target = t};
+	struct linux_guest now = *l;
 	unsigned n = t->ops->vcpus(t), i;
 	struct machine_paging p;
 

@@ -31,6 +31,7 @@ struct linux_guest {
 	const struct kernel *k;
 	struct linux_info info;
 	uint64_t lstar;
+	gva_t top, directory; /* init_top_pgt, level2_kernel_pgt: looked up once, used in pauses */
 	struct linux_window window;
 	int refused; /* may_patch's answer where it does not change any more */
 	struct error refusal;
