@@ -96,7 +96,7 @@ int cmd_run(int argc, char **argv)
 		return cmd_misuse(&usage, "--initrd and --cmdline go with --kernel");
 	if (o.kernel && o.instance.image)
 		return cmd_misuse(&usage, "an image and --kernel exclude each other");
-	if (o.kernel)
-		return run_linux(&o);
-	return o.detach ? run_detached(&o) : run_monitor(&o, -1);
+	if (o.detach)
+		return run_detached(&o);
+	return o.kernel ? run_linux(&o, -1) : run_monitor(&o, -1);
 }

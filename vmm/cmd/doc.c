@@ -33,24 +33,24 @@ static json_t *guest_part(const struct doc_guest *g)
 {
 	char id[41];
 
-	doc_build_id(g->guest->build_id, g->guest->build_id_len, id);
-	return json_pack("{s:o, s:i, s:o, s:s, s:s, s:i, s:i, s:o, s:s, s:o}", "name",
+	doc_build_id(g->guest ? g->guest->build_id : NULL, g->guest ? g->guest->build_id_len : 0,
+		     id);
+	return json_pack("{s:o, s:i, s:o, s:s, s:s, s:i, s:i, s:o, s:s?, s:o}", "name",
 			 json_text(g->name), "pid", g->pid, "image", json_text(g->image),
 			 "build_id", id, "machine", g->machine, "cpl", g->cpl, "vcpus",
 			 (int)g->vcpus, "mem_mib", json_number((double)g->mem_bytes / (1 << 20)),
-			 "phase", g->phase ? "b" : "a", "uptime_s",
-			 json_number((double)g->uptime_ns / 1e9));
+			 "phase", g->phase, "uptime_s", json_number((double)g->uptime_ns / 1e9));
 }
 
 static json_t *workload_part(const struct doc_guest *g)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "ops", count(g->ops), "ops_per_s",
-			 json_unless_negative(g->ops_per_s), "batches",
+	return json_pack("{s:o, s:o, s:o, s:o}", "ops", count_or_null(g->counts, g->ops),
+			 "ops_per_s", json_unless_negative(g->ops_per_s), "batches",
 			 count_or_null(g->checked, g->batches), "wrong_calls",
 			 count_or_null(g->checked, g->wrong));
 }
 
-static json_t *engine_part(const struct engine_status *s)
+static json_t *engine_part(const struct engine_status *s, const char *waiting)
 {
 	const struct sampler_stats *n = &s->samples;
 	const char *phase = (unsigned)s->phase <= ENGINE_WATCH ? phases[s->phase] : "unknown";
@@ -59,10 +59,11 @@ static json_t *engine_part(const struct engine_status *s)
 			  count(n->attributed), "elsewhere", count(n->elsewhere), "lost",
 			  count(n->lost), "unmatched", count(n->unmatched));
 
-	return json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "phase", phase, "follow", s->follow,
-			 "sampler", s->sampler ? s->sampler : "off", "samples", samples,
-			 "relearned", count(s->relearned), "rolled_back", count(s->rolled_back),
-			 "first_gain_s", json_unless_negative(s->first_gain_s));
+	return json_pack("{s:s, s:s?, s:b, s:s, s:o, s:o, s:o, s:o}", "phase", phase, "waiting",
+			 waiting, "follow", s->follow, "sampler", s->sampler ? s->sampler : "off",
+			 "samples", samples, "relearned", count(s->relearned), "rolled_back",
+			 count(s->rolled_back), "first_gain_s",
+			 json_unless_negative(s->first_gain_s));
 }
 
 static json_t *skipped_part(const struct engine_status *s)
@@ -99,8 +100,8 @@ json_t *doc_status(const struct doc_guest *g, const struct engine_status *s)
 			  count(s->arena_used[1]), "data_total", count(s->arena_total[1]));
 	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", JSON_SCHEMA, "kind",
 			 "status", "guest", guest_part(g), "workload", workload_part(g), "engine",
-			 engine_part(s), "promotions", promotions_part(s), "pauses", pauses,
-			 "arena", arena);
+			 engine_part(s, g->waiting), "promotions", promotions_part(s), "pauses",
+			 pauses, "arena", arena);
 }
 
 json_t *doc_verify(const char *name, struct guest *g, const struct patch_verify *v, int64_t wrong)

@@ -14,10 +14,13 @@
 /* What a status says about the guest itself and its workload. */
 struct doc_guest {
 	const char *name, *image, *machine;
-	const struct guest *guest; /* build id */
+	const struct guest *guest; /* build id; NULL = not known yet */
+	const char *phase;	   /* NULL = this guest has none */
+	const char *waiting;	   /* why nothing can be promoted, NULL = it can */
 	int pid, cpl;
-	unsigned vcpus, phase;
+	unsigned vcpus;
 	uint64_t mem_bytes, uptime_ns;
+	bool counts; /* ops are known */
 	uint64_t ops;
 	double ops_per_s; /* negative: not known yet */
 	uint64_t batches, wrong;

@@ -2,6 +2,7 @@
 /* State of a monitor that several threads look at: throughput, results, status. */
 #include "cmd/monitor.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -44,6 +45,37 @@ void monitor_ask_stop(struct monitor *m)
 		return;
 }
 
+void monitor_publish(struct monitor *m, struct guest *g, struct engine *e)
+{
+	pthread_mutex_lock(&m->lock);
+	m->guest = g;
+	m->engine = e;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void monitor_wait_for(struct monitor *m, const struct error *why)
+{
+	pthread_mutex_lock(&m->lock);
+	m->waiting = *why;
+	pthread_mutex_unlock(&m->lock);
+}
+
+int monitor_engine(struct monitor *m, struct guest **g, struct engine **e, struct error *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&m->lock);
+	*g = m->guest;
+	*e = m->engine;
+	if (!m->engine) {
+		ret = m->waiting.exit_code == HOTRAIL_EXIT_BUSY ? -EAGAIN : -ENOTSUP;
+		if (err)
+			*err = m->waiting;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return ret;
+}
+
 uint64_t monitor_work(void *monitor)
 {
 	struct monitor *m = monitor;
@@ -69,9 +101,12 @@ void monitor_tick(struct monitor *m)
 
 double monitor_rate(struct monitor *m)
 {
-	uint64_t ops = yard_ops(m->instance->yard), now = clock_ns();
+	uint64_t ops, now = clock_ns();
 	double rate = -1;
 
+	if (!m->instance)
+		return rate;
+	ops = yard_ops(m->instance->yard);
 	pthread_mutex_lock(&m->lock);
 	/* ops can go backwards only when the guest lies: then there is no rate to tell. */
 	if (m->rates && now - m->rate[0].ns >= RATE_MIN_NS && ops >= m->rate[0].ops)
@@ -82,9 +117,9 @@ double monitor_rate(struct monitor *m)
 
 bool monitor_check(struct monitor *m, struct yard_check *out, bool *checked)
 {
-	struct yard_check now;
+	struct yard_check now = {.text = "this guest does not check its own results"};
 	/* Not under the lock: a guest that holds its statistics makes this sleep for a while. */
-	bool ok = !yard_check(m->instance->yard, &now);
+	bool ok = m->instance && !yard_check(m->instance->yard, &now);
 
 	pthread_mutex_lock(&m->lock);
 	if (ok) {
@@ -120,27 +155,34 @@ bool monitor_saw_wrong(struct monitor *m)
 
 json_t *monitor_status(struct monitor *m)
 {
-	struct instance *i = m->instance;
+	struct yard *y = m->instance ? m->instance->yard : NULL;
 	struct doc_guest g = {
 		.name = m->entry.name,
-		.image = i->image_path,
-		.machine = machine_backend_name(machine_backend(i->machine)),
-		.guest = i->guest,
+		.image = m->image,
+		.machine = machine_backend_name(machine_backend(m->machine)),
 		.pid = (int)m->entry.pid,
-		.cpl = machine_cpl(i->machine),
-		.vcpus = machine_vcpus(i->machine),
-		.phase = yard_phase_now(i->yard),
+		.cpl = machine_cpl(m->machine),
+		.vcpus = machine_vcpus(m->machine),
+		.phase = y ? yard_phase_now(y) ? "b" : "a" : NULL,
 		.mem_bytes = m->mem_bytes,
 		.uptime_ns = clock_ns() - m->started_ns,
-		.ops = yard_ops(i->yard),
+		.counts = y != NULL,
+		.ops = y ? yard_ops(y) : 0,
 		.ops_per_s = monitor_rate(m),
 	};
-	struct engine_status status;
+	struct engine_status status = {.fast_share = -1, .first_gain_s = -1};
+	struct engine *engine;
 	struct yard_check check;
+	struct guest *guest;
+	struct error why;
 
 	monitor_check(m, &check, &g.checked);
 	g.batches = check.batches;
 	g.wrong = check.wrong;
-	engine_get_status(m->engine, &status);
+	if (monitor_engine(m, &guest, &engine, &why))
+		g.waiting = why.text;
+	else
+		engine_get_status(engine, &status);
+	g.guest = guest;
 	return doc_status(&g, &status);
 }

@@ -16,9 +16,14 @@
 struct monitor {
 	struct registry_entry entry;
 	int lock_fd;
-	struct instance *instance;
-	struct engine *engine;
+	struct machine *machine;   /* set before the control server starts, like the two below */
+	const char *image;	   /* path of image or kernel */
+	struct instance *instance; /* a guest of our own; NULL for Linux, which checks no results */
 	struct control_server *server;
+	/* Published together by monitor_publish(); a Linux guest has neither before its boot is
+	 * over. */
+	struct guest *guest;
+	struct engine *engine;
 	uint64_t started_ns, mem_bytes;
 	int stop;  /* eventfd: somebody asked for the end */
 	int ended; /* eventfd: the machine ended by itself */
@@ -31,10 +36,18 @@ struct monitor {
 	unsigned rates;
 	struct yard_check check; /* last good one */
 	bool checked;
+	struct error waiting; /* why there is no engine yet, or never will be */
 };
 
 int monitor_init(struct monitor *m, struct error *err);
 void monitor_free(struct monitor *m); /* the fds and the lock only */
+
+/* Hand out guest and engine; once. */
+void monitor_publish(struct monitor *m, struct guest *g, struct engine *e);
+/* Why nothing is published yet; copied. */
+void monitor_wait_for(struct monitor *m, const struct error *why);
+/* Both, or the error of monitor_wait_for(). Valid until the control server has stopped. */
+int monitor_engine(struct monitor *m, struct guest **g, struct engine **e, struct error *err);
 
 /* Every MONITOR_TICK_MS: take a throughput sample, compare the guest's results with the host's. */
 void monitor_tick(struct monitor *m);

@@ -29,8 +29,27 @@ struct run_end {
 /* The whole life of a monitor in this process. ready_fd >= 0: detached; "running" or the error goes
  * there as one line, and standard output and error into the guest's log. Returns the exit code. */
 int run_monitor(const struct run_options *o, int ready_fd);
-/* A Linux guest with its serial console on this terminal; from start to end. Exit code. */
-int run_linux(const struct run_options *o);
+/* The same for a Linux guest: its serial console on this terminal or, detached, in the log. */
+int run_linux(const struct run_options *o, int ready_fd);
+
+/* --- the first word of a monitor; ready_fd < 0: nobody waits for it --- */
+
+/* Standard output and error into the guest's log. */
+int run_open_log(struct monitor *m, struct error *err);
+/* Steals the message, closes *ready_fd and sets it to -1. Not 0: the parent is gone. */
+int run_tell_parent(int *ready_fd, json_t *message);
+/* The error, to the parent or on standard error; the exit code. */
+int run_tell_failure(int *ready_fd, const struct error *err);
+
+/* --- a Linux guest gets its engine when its boot is over --- */
+
+struct attach;
+/* Reads the kernel now, looks at the guest from a thread of its own until it can be promoted or
+ * never will; both are told to the monitor. Never fails a run: a guest that may not be promoted
+ * still runs. */
+struct attach *attach_start(struct monitor *m, const struct run_options *o);
+void attach_stop(
+	struct attach *a); /* engine and guest go; the machine has been stopped. NULL is fine */
 /* Fork, wait until the child says it runs, print that. Returns the exit code. */
 int run_detached(const struct run_options *o);
 

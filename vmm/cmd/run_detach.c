@@ -83,7 +83,7 @@ static int child(const struct run_options *o, int fd)
 		dup2(null, STDIN_FILENO);
 	if (null > STDERR_FILENO)
 		close(null);
-	return run_monitor(o, fd);
+	return o->kernel ? run_linux(o, fd) : run_monitor(o, fd);
 }
 
 int run_detached(const struct run_options *o)

@@ -26,7 +26,7 @@ int run_exit_code(const struct run_end *end)
 
 static json_t *report(struct monitor *m, const struct run_end *end)
 {
-	struct guest *g = m->instance->guest;
+	struct guest *g = m->guest;
 	char symbol[96], console[2048];
 
 	if (end->reason != RUN_GUEST)
@@ -65,7 +65,6 @@ static void add_end(json_t *doc, struct monitor *m, const struct run_end *end)
 
 json_t *run_document(struct monitor *m, const struct run_end *end)
 {
-	const struct instance *i = m->instance;
 	char control[320], log[320];
 	json_t *doc;
 
@@ -77,9 +76,9 @@ json_t *run_document(struct monitor *m, const struct run_end *end)
 			!end					    ? "running"
 			: run_exit_code(end) == HOTRAIL_EXIT_FAILED ? "failed"
 								    : "ended",
-			"machine", machine_backend_name(machine_backend(i->machine)), "cpl",
-			machine_cpl(i->machine), "vcpus", (int)machine_vcpus(i->machine), "image",
-			json_text(i->image_path), "control", end ? json_null() : json_text(control),
+			"machine", machine_backend_name(machine_backend(m->machine)), "cpl",
+			machine_cpl(m->machine), "vcpus", (int)machine_vcpus(m->machine), "image",
+			json_text(m->image), "control", end ? json_null() : json_text(control),
 			"log", access(log, F_OK) ? json_null() : json_text(log));
 	if (doc && end)
 		add_end(doc, m, end);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* hotrail run --kernel: a Linux guest in the foreground, its serial console on our terminal. */
+/* hotrail run --kernel: a Linux guest, its serial console on our terminal or in its log. */
 #include "cmd/run.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/terminal.h"
+#include "control/message.h"
 #include "guest/pc_guest.h"
 #include "show/show.h"
 #include "util/clock.h"
@@ -23,7 +24,10 @@
 
 struct linux_run {
 	const struct run_options *o;
+	struct monitor m;
+	struct attach *attach;
 	struct pc *pc;
+	int ready_fd; /* < 0: foreground, or already told */
 	struct terminal terminal;
 	int signals, ended, wake; /* signalfd, eventfds */
 	uint64_t deadline_ns;	  /* 0 = none */
@@ -90,7 +94,33 @@ static int open_guest(struct linux_run *r, struct error *err)
 	if (ret)
 		return ret;
 	machine_on_end(r->pc->machine, on_end, r);
+	r->m.machine = r->pc->machine;
+	r->m.image = r->o->kernel;
+	r->m.mem_bytes = machine_ram_bytes(r->pc->machine);
 	return pc_start(r->pc, err);
+}
+
+static int open_all(struct linux_run *r, struct error *err)
+{
+	struct monitor *m = &r->m;
+	char control[320];
+	int ret = open_events(r, err);
+
+	if (ret)
+		return ret;
+	m->lock_fd = registry_claim(r->o->name, &m->entry, err);
+	if (m->lock_fd < 0)
+		return m->lock_fd;
+	if (r->ready_fd >= 0)
+		ret = run_open_log(m, err);
+	if (!ret)
+		ret = open_guest(r, err);
+	if (ret)
+		return ret;
+	r->attach = attach_start(m, r->o);
+	registry_path(&m->entry, "control", control, sizeof(control));
+	return control_server_start(control, serve_commands, serve_commands_count, m, &m->server,
+				    err);
 }
 
 static bool take_signal(struct linux_run *r)
@@ -123,23 +153,24 @@ static int wait_ms(const struct linux_run *r)
 static bool step(struct linux_run *r)
 {
 	const struct timespec gather = {.tv_nsec = GATHER_NS};
-	struct pollfd p[5] = {
+	struct pollfd p[6] = {
 		{.fd = r->signals, .events = POLLIN},
 		{.fd = r->ended, .events = POLLIN},
 		{.fd = r->wake, .events = POLLIN},
+		{.fd = r->m.stop, .events = POLLIN},
 	};
 	uint64_t count;
 
-	terminal_poll(&r->terminal, p + 3);
-	if (poll(p, 5, wait_ms(r)) < 0)
+	terminal_poll(&r->terminal, p + 4);
+	if (poll(p, 6, wait_ms(r)) < 0)
 		return errno != EINTR;
-	if (p[0].revents && take_signal(r))
-		return true;
+	if (p[3].revents || (p[0].revents && take_signal(r)))
+		return true; /* `hotrail stop`, or a signal */
 	if (p[1].revents && machine_wait_end(r->pc->machine, 1000, &r->report))
 		return true;
 	if (p[2].revents && read(r->wake, &count, sizeof(count)) > 0)
 		nanosleep(&gather, NULL);
-	switch (terminal_step(&r->terminal, p + 3)) {
+	switch (terminal_step(&r->terminal, p + 4)) {
 	case TERMINAL_LEAVE:
 		return true;
 	case TERMINAL_BROKEN:
@@ -170,42 +201,72 @@ static int explain_end(const struct linux_run *r)
 	return cmd_fail(&err);
 }
 
-static void close_events(struct linux_run *r)
+static void close_all(struct linux_run *r, bool keep_log)
 {
 	const int fds[] = {r->signals, r->ended, r->wake};
+	struct monitor *m = &r->m;
 	size_t i;
 
+	control_server_stop(m->server);
+	if (r->pc)
+		machine_stop(r->pc->machine);
+	attach_stop(r->attach);
+	pc_close(r->pc);
+	if (m->lock_fd >= 0 && keep_log)
+		registry_leave(&m->entry, m->lock_fd);
+	else if (m->lock_fd >= 0)
+		registry_release(&m->entry, m->lock_fd);
+	monitor_free(m);
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 }
 
-int run_linux(const struct run_options *o)
+static int announce(struct linux_run *r)
 {
-	struct linux_run r = {.o = o, .signals = -1, .ended = -1, .wake = -1};
-	struct error err = {0};
+	if (r->ready_fd >= 0)
+		return run_tell_parent(&r->ready_fd,
+				       control_return(run_document(&r->m, NULL), NULL));
+	if (isatty(STDIN_FILENO))
+		show_note("%s: Ctrl-] stops the guest; watch it with: hotrail top %s",
+			  r->m.entry.name, r->m.entry.name);
+	return 0;
+}
+
+static void run_guest(struct linux_run *r)
+{
 	uint64_t lost;
 
-	if (open_events(&r, &err) || open_guest(&r, &err)) {
-		pc_close(r.pc);
-		close_events(&r);
-		return cmd_fail(&err);
-	}
-	if (o->seconds > 0)
-		r.deadline_ns = clock_ns() + (uint64_t)(o->seconds * 1e9);
-	if (isatty(STDIN_FILENO))
-		show_note("Ctrl-] stops the guest");
-	terminal_open(&r.terminal, r.pc->serial);
-	while (!step(&r))
+	if (r->o->seconds > 0)
+		r->deadline_ns = clock_ns() + (uint64_t)(r->o->seconds * 1e9);
+	terminal_open(&r->terminal, r->pc->serial);
+	while (!step(r))
 		;
-	machine_stop(r.pc->machine);
-	if (!r.signal)
-		terminal_drain(&r.terminal);
-	terminal_close(&r.terminal);
-	lost = serial_lost(r.pc->serial);
+	machine_stop(r->pc->machine);
+	if (!r->signal)
+		terminal_drain(&r->terminal);
+	terminal_close(&r->terminal);
+	lost = serial_lost(r->pc->serial);
 	if (lost)
 		show_note("%llu bytes of console output were lost", (unsigned long long)lost);
-	pc_close(r.pc);
-	close_events(&r);
-	return explain_end(&r);
+}
+
+int run_linux(const struct run_options *o, int ready_fd)
+{
+	struct linux_run r = {.o = o, .signals = -1, .ended = -1, .wake = -1, .ready_fd = ready_fd};
+	bool detached = ready_fd >= 0;
+	struct error err = {0};
+	int code;
+
+	if (monitor_init(&r.m, &err) || open_all(&r, &err)) {
+		close_all(&r, false);
+		return run_tell_failure(&r.ready_fd, &err);
+	}
+	if (announce(&r))
+		r.signal = SIGHUP; /* the parent is gone: nobody wants this guest */
+	else
+		run_guest(&r);
+	code = explain_end(&r);
+	close_all(&r, detached && code == HOTRAIL_EXIT_FAILED);
+	return code;
 }

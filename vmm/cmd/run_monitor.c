@@ -7,16 +7,13 @@
 #include "cmd/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "cmd/cmd.h"
 #include "control/message.h"
 #include "show/show.h"
 #include "util/clock.h"
@@ -54,25 +51,6 @@ static int block_signals(struct run *r, struct error *err)
 	return r->signals < 0 ? error_errno(err, "signals") : 0;
 }
 
-static int open_log(struct run *r, struct error *err)
-{
-	char path[320];
-	int fd;
-
-	registry_path(&r->m.entry, "log", path, sizeof(path));
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(err, "%.200s: cannot write the log", path);
-	fflush(NULL);
-	if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) {
-		close(fd);
-		return error_errno(err, "%.200s: cannot redirect to the log", path);
-	}
-	if (fd > STDERR_FILENO)
-		close(fd);
-	return 0;
-}
-
 static void guest_ended(void *ctx)
 {
 	struct monitor *m = ctx;
@@ -97,7 +75,8 @@ static int open_engine(struct run *r, struct error *err)
 	};
 
 	registry_path(&m->entry, "journal", journal, sizeof(journal));
-	return engine_create(m->instance->guest, &c, &m->engine, err);
+	m->guest = m->instance->guest;
+	return engine_create(m->guest, &c, &m->engine, err);
 }
 
 static int warm_up(struct run *r, struct error *err)
@@ -122,8 +101,10 @@ static int open_guest(struct run *r, struct error *err)
 	ret = instance_open(&c, &m->instance, err);
 	if (ret)
 		return ret;
-	machine_on_end(m->instance->machine, guest_ended, m);
-	m->mem_bytes = machine_ram_bytes(m->instance->machine);
+	m->machine = m->instance->machine;
+	m->image = m->instance->image_path;
+	machine_on_end(m->machine, guest_ended, m);
+	m->mem_bytes = machine_ram_bytes(m->machine);
 	return instance_start(m->instance, err);
 }
 
@@ -142,7 +123,7 @@ static int open_all(struct run *r, struct error *err)
 	if (m->lock_fd < 0)
 		return m->lock_fd;
 	if (r->ready_fd >= 0)
-		ret = open_log(r, err);
+		ret = run_open_log(m, err);
 	if (!ret)
 		ret = open_guest(r, err);
 	if (!ret)
@@ -175,37 +156,10 @@ static void close_all(struct run *r, bool keep_log)
 
 /* --- the first word --- */
 
-static int tell_parent(struct run *r, json_t *message)
-{
-	size_t len, done = 0;
-	char *line = control_line(message, &len);
-	ssize_t n;
-	int ret = line ? 0 : -ENOMEM;
-
-	json_decref(message);
-	while (!ret && done < len) {
-		n = write(r->ready_fd, line + done, len - done);
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			ret = -errno;
-	}
-	free(line);
-	close(r->ready_fd);
-	r->ready_fd = -1;
-	return ret;
-}
-
 static int fail(struct run *r, const struct error *err)
 {
-	int code = err->exit_code ? (int)err->exit_code : HOTRAIL_EXIT_FAILED;
-
 	close_all(r, false);
-	if (r->ready_fd >= 0)
-		tell_parent(r, control_refusal(err, false, NULL));
-	else
-		cmd_fail(err);
-	return code;
+	return run_tell_failure(&r->ready_fd, err);
 }
 
 /* 0, or the parent is gone: somebody pressed Ctrl-C while it waited, and nobody wants this guest.
@@ -215,10 +169,10 @@ static int announce(struct run *r)
 	struct monitor *m = &r->m;
 
 	if (r->ready_fd >= 0)
-		return tell_parent(r, control_return(run_document(m, NULL), NULL));
+		return run_tell_parent(&r->ready_fd, control_return(run_document(m, NULL), NULL));
 	show_note("%s runs on %s, %u vCPUs, pid %d", m->entry.name,
-		  machine_backend_name(machine_backend(m->instance->machine)),
-		  machine_vcpus(m->instance->machine), (int)m->entry.pid);
+		  machine_backend_name(machine_backend(m->machine)), machine_vcpus(m->machine),
+		  (int)m->entry.pid);
 	return 0;
 }
 
@@ -257,7 +211,7 @@ static bool step(struct run *r, struct run_end *end)
 
 	if (poll(p, 3, next_wait_ms(r)) < 0 && errno != EINTR)
 		return true;
-	if (p[2].revents && machine_wait_end(m->instance->machine, 1000, &end->report)) {
+	if (p[2].revents && machine_wait_end(m->machine, 1000, &end->report)) {
 		end->reason = RUN_GUEST;
 		return true;
 	}

@@ -98,6 +98,8 @@ static int query_sites(void *ctx, const json_t *arguments, json_t **ret, struct 
 	const json_t *limit = json_object_get(arguments, "limit");
 	struct monitor *m = ctx;
 	struct engine_row *rows;
+	struct engine *engine;
+	struct guest *guest;
 	size_t n;
 	int r = only(arguments, "limit", err);
 
@@ -105,7 +107,9 @@ static int query_sites(void *ctx, const json_t *arguments, json_t **ret, struct 
 	    (!json_is_integer(limit) || json_integer_value(limit) < 0))
 		r = error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL, "limit: must be a number of sites");
 	if (!r)
-		r = engine_get_rows(m->engine, &rows, &n, err);
+		r = monitor_engine(m, &guest, &engine, err);
+	if (!r)
+		r = engine_get_rows(engine, &rows, &n, err);
 	if (r)
 		return r;
 	*ret = doc_sites(m->entry.name, rows, n,
@@ -119,16 +123,19 @@ static int verify(void *ctx, const json_t *arguments, json_t **ret, struct error
 	struct patch_verify v = {0};
 	struct monitor *m = ctx;
 	struct yard_check check;
+	struct engine *engine;
+	struct guest *guest;
 	bool checked;
 	int r = only(arguments, "", err);
 
 	if (!r)
-		r = engine_verify(m->engine, &v, err);
+		r = monitor_engine(m, &guest, &engine, err);
+	if (!r)
+		r = engine_verify(engine, &v, err);
 	if (r)
 		return r;
 	monitor_check(m, &check, &checked);
-	*ret = doc_verify(m->entry.name, m->instance->guest, &v,
-			  checked ? (int64_t)check.wrong : -1);
+	*ret = doc_verify(m->entry.name, guest, &v, checked ? (int64_t)check.wrong : -1);
 	return *ret ? 0 : no_memory(err);
 }
 
@@ -165,8 +172,7 @@ static int answer_change(struct monitor *m, const char *verb, const char *undo_v
 	if (!strcmp(verb, "promote"))
 		engine_get_rows(m->engine, &rows, &n, NULL);
 	undo_command(m, undo_verb, r, named, undo, sizeof(undo));
-	*ret = doc_change(verb, m->instance->guest, r, rows, n,
-			  r->applied && !r->dry_run ? undo : NULL);
+	*ret = doc_change(verb, m->guest, r, rows, n, r->applied && !r->dry_run ? undo : NULL);
 	if (*ret)
 		json_object_set_new(*ret, "guest", json_text(m->entry.name));
 	if (*ret && r->applied && !r->dry_run)
@@ -179,8 +185,8 @@ static int answer_change(struct monitor *m, const char *verb, const char *undo_v
 }
 
 /* Either `flag`: true, or "sites": [...]; *sites NULL for the former. */
-static int get_what(struct monitor *m, const json_t *arguments, const char *flag, uint32_t **sites,
-		    size_t *n, struct error *err)
+static int get_what(struct guest *guest, const json_t *arguments, const char *flag,
+		    uint32_t **sites, size_t *n, struct error *err)
 {
 	const json_t *list = json_object_get(arguments, "sites");
 	bool all = false;
@@ -195,7 +201,7 @@ static int get_what(struct monitor *m, const json_t *arguments, const char *flag
 	if (all == !!list)
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "say either \"%s\": true or which \"sites\"", flag);
-	return list ? select_sites(m->instance->guest, list, sites, n, err) : 0;
+	return list ? select_sites(guest, list, sites, n, err) : 0;
 }
 
 static int promote(void *ctx, const json_t *arguments, json_t **ret, struct error *err)
@@ -203,13 +209,17 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	struct engine_promote p = {0};
 	struct engine_result result = {0};
 	struct monitor *m = ctx;
+	struct engine *engine;
+	struct guest *guest;
 	bool follow = false;
 	uint32_t *sites = NULL;
 	int r = only(arguments, "auto sites coverage dry_run follow", err);
 
+	if (!r)
+		r = monitor_engine(m, &guest, &engine, err);
 	/* Before the sites are looked for: a guest with nothing to gain may have none. */
 	if (!r)
-		r = m->instance->guest->ops->may_patch(m->instance->guest, err);
+		r = guest->ops->may_patch(guest, err);
 	if (!r)
 		r = get_share(arguments, "coverage", &p.coverage, err);
 	if (!r)
@@ -217,13 +227,13 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	if (!r)
 		r = get_bool(arguments, "follow", &follow, err);
 	if (!r)
-		r = get_what(m, arguments, "auto", &sites, &p.nsites, err);
+		r = get_what(guest, arguments, "auto", &sites, &p.nsites, err);
 	if (r)
 		return r;
 	p.sites = sites;
-	r = engine_promote(m->engine, &p, &result, err);
+	r = engine_promote(engine, &p, &result, err);
 	if (!r && !p.dry_run && json_object_get(arguments, "follow"))
-		engine_follow(m->engine, follow);
+		engine_follow(engine, follow);
 	if (r)
 		engine_result_free(&result);
 	else
@@ -236,15 +246,19 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 {
 	struct engine_result result = {0};
 	struct monitor *m = ctx;
+	struct engine *engine;
+	struct guest *guest;
 	uint32_t *sites;
 	size_t n;
 	int r = only(arguments, "all sites", err);
 
 	if (!r)
-		r = get_what(m, arguments, "all", &sites, &n, err);
+		r = monitor_engine(m, &guest, &engine, err);
+	if (!r)
+		r = get_what(guest, arguments, "all", &sites, &n, err);
 	if (r)
 		return r;
-	r = engine_demote(m->engine, sites, n, &result, err);
+	r = engine_demote(engine, sites, n, &result, err);
 	if (r)
 		engine_result_free(&result);
 	else
@@ -256,6 +270,8 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 static int set_follow(void *ctx, const json_t *arguments, json_t **ret, struct error *err)
 {
 	struct monitor *m = ctx;
+	struct engine *engine;
+	struct guest *guest;
 	bool on = false;
 	int r = only(arguments, "on", err);
 
@@ -263,12 +279,14 @@ static int set_follow(void *ctx, const json_t *arguments, json_t **ret, struct e
 		r = error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL, "on: must be true or false");
 	if (!r)
 		r = get_bool(arguments, "on", &on, err);
+	if (!r)
+		r = monitor_engine(m, &guest, &engine, err);
 	/* Following what may not be patched would look like an engine that finds nothing. */
 	if (!r && on)
-		r = m->instance->guest->ops->may_patch(m->instance->guest, err);
+		r = guest->ops->may_patch(guest, err);
 	if (r)
 		return r;
-	engine_follow(m->engine, on);
+	engine_follow(engine, on);
 	*ret = json_pack("{s:b}", "follow", on);
 	return 0;
 }
@@ -281,6 +299,9 @@ static int set_phase(void *ctx, const json_t *arguments, json_t **ret, struct er
 
 	if (r)
 		return r;
+	if (!m->instance)
+		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
+				 "%s is no yard guest: its workload has no phases", m->entry.name);
 	if (!phase || (strcmp(phase, "a") && strcmp(phase, "b")))
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL, "phase: must be \"a\" or \"b\"");
 	yard_phase(m->instance->yard, phase[0] == 'b');
@@ -292,13 +313,16 @@ static int set_phase(void *ctx, const json_t *arguments, json_t **ret, struct er
 
 static int save_profile(void *ctx, const json_t *arguments, json_t **ret, struct error *err)
 {
-	struct monitor *m = ctx;
+	struct engine *engine;
+	struct guest *guest;
 	struct profile *p;
 	const char *path;
 	int r = get_path(arguments, &path, err);
 
 	if (!r)
-		r = engine_profile(m->engine, &p, err);
+		r = monitor_engine(ctx, &guest, &engine, err);
+	if (!r)
+		r = engine_profile(engine, &p, err);
 	if (r)
 		return r;
 	r = profile_save(path, p, err);
@@ -314,15 +338,19 @@ static int load_profile(void *ctx, const json_t *arguments, json_t **ret, struct
 {
 	struct engine_result result = {0};
 	struct monitor *m = ctx;
+	struct engine *engine;
+	struct guest *guest;
 	struct profile *p;
 	const char *path;
 	int r = get_path(arguments, &path, err);
 
 	if (!r)
+		r = monitor_engine(m, &guest, &engine, err);
+	if (!r)
 		r = profile_load(path, &p, err);
 	if (r)
 		return r;
-	r = engine_warm(m->engine, p, &result, err);
+	r = engine_warm(engine, p, &result, err);
 	profile_free(p);
 	if (!r)
 		return answer_change(m, "promote", "demote", false, &result, ret, err);

@@ -87,7 +87,12 @@ static void workload_item(const struct show *s, const json_t *doc)
 static void engine_items(const struct show *s, const json_t *doc)
 {
 	const json_t *e = doc_get(doc, "engine");
+	const char *waiting = doc_string(e, "waiting");
 
+	if (waiting && *waiting) {
+		lines_item(s, "Waiting", STYLE_WARN, "%s", style_clean(s, waiting).s);
+		return;
+	}
 	lines_item(s, "Engine", STYLE_PLAIN, "%s, %s, sampler %s",
 		   style_clean(s, doc_string(e, "phase")).s,
 		   doc_true(e, "follow") ? "follows the workload by itself"
