@@ -12,6 +12,7 @@
 /* Edges kept per site on average, and the least a small guest gets; bounds memory (law 6). */
 #define EDGES_PER_SITE 16
 #define EDGES_MIN      4096
+#define PROMOTE_ROUNDS 20
 
 static int start_sampler(struct engine *e, struct error *err)
 {
@@ -157,31 +158,46 @@ static void choose_named(struct engine *e, const uint32_t *sites, size_t n)
 			e->info[sites[i]].chosen = true;
 }
 
+static int one_round(struct engine *e, double coverage, bool named, struct engine_result *r,
+		     struct error *err)
+{
+	int ret = learn_round(e, err);
+
+	if (ret) {
+		settle_restore(e);
+		return ret;
+	}
+	return settle_round(e, coverage, named, r, err);
+}
+
+/* A large kernel has more sites than one round looks at; who asks waits for some more rounds. */
+static int all_rounds(struct engine *e, double coverage, struct engine_result *r, struct error *err)
+{
+	unsigned round;
+	int ret = 0;
+
+	find_choose_stale(e);
+	for (round = 0; !ret && round < PROMOTE_ROUNDS; round++) {
+		if (!follow_choose_round(e) && round)
+			break;
+		ret = one_round(e, coverage, false, r, err);
+	}
+	return ret;
+}
+
 static int promote_locked(struct engine *e, const struct engine_promote *p, struct engine_result *r,
 			  struct error *err)
 {
 	/* Named sites are promoted whatever share they carry; by policy the default decides. */
 	double coverage = p->sites ? 1.0 : p->coverage;
 	bool named = p->sites != NULL;
-	int ret;
 
 	find_drain(e);
-	if (!p->dry_run && patch_count(e->patcher, PATCH_LEARNING))
-		settle_restore(e); /* before anything is chosen: it forgets the choice */
 	if (p->sites)
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)
 		return settle_plan(e, coverage, named, r, err);
-	if (!named) {
-		find_choose_stale(e);
-		follow_choose_round(e);
-	}
-	ret = learn_round(e, err);
-	if (ret) {
-		settle_restore(e);
-		return ret;
-	}
-	return settle_round(e, coverage, named, r, err);
+	return named ? one_round(e, coverage, true, r, err) : all_rounds(e, coverage, r, err);
 }
 
 int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,

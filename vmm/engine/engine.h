@@ -74,8 +74,8 @@ struct engine_result {
 	struct engine_change *changes;
 	size_t count;
 	unsigned applied, skipped, failed;
-	int64_t pause_us;
-	double coverage; /* expected, of counted calls */
+	int64_t pause_us; /* the longest */
+	double coverage;  /* expected, of counted calls */
 	bool dry_run;
 };
 void engine_result_free(struct engine_result *r);

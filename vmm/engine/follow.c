@@ -9,8 +9,9 @@
 
 #define TICK_MS	  50
 #define WINDOW_NS 150000000ull /* watch window; a phase change shows in one or two */
-/* Never learned sites looked at per round: a sweep must stay cheaper than what it may find. */
-#define SWEEP_SITES 256
+/* Never learned sites looked at per round. Cold ones cost nothing while they are looked at, but
+ * each takes its part of a pause and of the arena. */
+#define SWEEP_SITES 512
 /* Rounds for a few new or drifted sites are at least this far apart: learning stays <= 1 % of the
  * time when only stragglers are left, yet a phase change (below) never waits. */
 #define STRAGGLER_NS 2000000000ull

@@ -235,6 +235,17 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 	return 0;
 }
 
+/* Room for n more changes: one promotion may take several rounds. */
+static int grow_result(struct engine_result *r, size_t n)
+{
+	struct engine_change *grown = realloc(r->changes, (r->count + n + 1) * sizeof(*r->changes));
+
+	if (!grown)
+		return -ENOMEM;
+	r->changes = grown;
+	return 0;
+}
+
 int settle_round(struct engine *e, double coverage, bool named, struct engine_result *result,
 		 struct error *err)
 {
@@ -245,8 +256,8 @@ int settle_round(struct engine *e, double coverage, bool named, struct engine_re
 
 	e->phase = ENGINE_PROMOTE;
 	ret = round_fill(e, coverage, named, &r);
-	if (!ret && result && !(result->changes = calloc(r.n + 1, sizeof(*result->changes))))
-		ret = -ENOMEM;
+	if (!ret && result)
+		ret = grow_result(result, r.n);
 	if (ret) {
 		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory to promote");
 		goto out_restore;
@@ -260,7 +271,8 @@ int settle_round(struct engine *e, double coverage, bool named, struct engine_re
 			settle_result_add(e, result, &r.decisions[r.decision_of[i]],
 					  &r.outcomes[i]);
 	if (result) {
-		result->pause_us = sum.pause_us;
+		if (sum.pause_us > result->pause_us)
+			result->pause_us = sum.pause_us;
 		result->coverage = e->coverage;
 	}
 	round_free(&r);

@@ -80,7 +80,7 @@ static void verdict(const struct show *s, const json_t *doc)
 	struct text took = {"nothing had to be written"};
 
 	if (pause > 0)
-		snprintf(took.s, sizeof(took.s), "the guest paused once, for %.100s",
+		snprintf(took.s, sizeof(took.s), "no pause was longer than %.100s",
 			 number_micros(pause).s);
 	if (doc_true(doc, "dry_run"))
 		lines_text(s, 0, STYLE_HEAD, "Dry run: nothing was touched.%s",
