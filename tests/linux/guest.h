@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A real Linux kernel under our monitor for tests: $HOTRAIL_KERNEL and $HOTRAIL_INITRD name the
- * files; the initramfs runs load.sh. Its console is read by a thread and kept.
+ * files, $HOTRAIL_CMDLINE adds to its command line; the initramfs runs load.sh. Its console is read
+ * by a thread and kept.
  */
 #ifndef HOTRAIL_TESTS_LINUX_GUEST_H
 #define HOTRAIL_TESTS_LINUX_GUEST_H
@@ -76,12 +77,17 @@ static inline void lg_open(struct lg *g, const char *cmdline)
 {
 	struct pc_config c = {.vcpus = 2, .mem = 384ull << 20, .cpl = MACHINE_CPL_AUTO};
 	struct error err = {0};
+	char line[256];
 	int ret;
 
 	memset(g, 0, sizeof(*g));
 	c.kernel = getenv("HOTRAIL_KERNEL");
 	c.initrd = getenv("HOTRAIL_INITRD");
-	c.cmdline = cmdline;
+	if (getenv("HOTRAIL_CMDLINE")) /* one more: "pti=on" */
+		snprintf(line, sizeof(line), "%s %s", cmdline, getenv("HOTRAIL_CMDLINE"));
+	else
+		snprintf(line, sizeof(line), "%s", cmdline);
+	c.cmdline = line;
 	if (!c.kernel || !c.initrd)
 		SUITE_SKIP("HOTRAIL_KERNEL and HOTRAIL_INITRD name no guest");
 	if (machine_probe(MACHINE_KVM, &err))
