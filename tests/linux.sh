@@ -16,8 +16,16 @@ mkdir -p "$O/linux"
 	skip "no guest kernel: it is fetched with apt-get, or set HOTRAIL_CLOUD_DEB"
 [ -f "$O/linux/initrd.cpio" ] || sh vm-images/linux/initramfs.sh "$O/linux/initrd.cpio" ||
 	skip "no root file system for the guest: apt-get install busybox-static cpio"
+# The program that drives the engine itself, with a guest that works until it is told to stop.
+promote=$O/tests/linux/test_promote
+[ ! -x "$promote" ] || sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
+	skip "no root file system for the guest: apt-get install busybox-static cpio"
+guest() {
+	echo "HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio"
+}
 files=(--file "$O/hotrail:/hotrail")
-for f in vmlinuz-cloud initrd.cpio; do
+for f in vmlinuz-cloud initrd.cpio load.cpio; do
+	[ -f "$O/linux/$f" ] || continue
 	files+=(--file "$O/linux/$f:/linux/$f")
 done
 
@@ -29,6 +37,10 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 		[ $status -ne 77 ] || native=
 		[ $status -eq 0 ] || worst=1
 	done
+	if [ -n "$native" ] && [ -x "$promote" ]; then
+		# shellcheck disable=SC2046 # two words
+		env $(guest "$O/linux") "$promote" || worst=1
+	fi
 	[ -z "$native" ] || exit $worst
 fi
 command -v qemu-system-x86_64 >/dev/null ||
@@ -39,6 +51,7 @@ trap 'rm -f "$list"' EXIT
 for t in tests/linux/test_*.sh; do
 	echo "env HOTRAIL=/hotrail HOTRAIL_LINUX=/linux $t"
 done >"$list"
+[ ! -x "$promote" ] || echo "env $(guest /linux) $promote" >>"$list"
 vm-images/nested/run.sh --timeout "$limit" --memory 1536 "${files[@]}" --list "$list"
 status=$?
 [ $status -eq 125 ] && [ ! -f "$O/nested/bzImage" ] && skip "no kernel for the emulated machine could be fetched"

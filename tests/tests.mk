@@ -16,10 +16,11 @@ $(O)/tests/%: $(O)/tests/%.o $(O)/libhotrail.a
 have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && echo yes)
 rig := rig=tests/rig.sh
 linux := linux=tests/linux.sh
+linux-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linux/test_*.c)))
 
 test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
 
-check: all $(unit) $(guest-tests)
+check: all $(unit) $(guest-tests) $(linux-tests)
 	$(Q)$(if $(have-kvm),,scripts/deps.sh rig || true)
 	$(Q)$(test-env) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
 
@@ -33,7 +34,7 @@ check-rig: all $(guest-tests)
 	$(Q)scripts/deps.sh rig
 	$(Q)$(test-env) tests/run.sh $(O) $(rig)
 
-check-linux: $(O)/hotrail
+check-linux: $(O)/hotrail $(linux-tests)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) TEST_LIMIT_S=$(or $(TEST_LIMIT_S),1000) tests/run.sh $(O) $(linux)
 

@@ -5,13 +5,13 @@
 
 files()
 {
-	dd if=/dev/zero of=/tmp/f.$1 bs=4096 count=400 2>/dev/null
-	md5sum </tmp/f.$1
-	cat /tmp/f.$1 /tmp/f.$1 | tr '\0' 'a' | md5sum
-	mkdir -p /tmp/d.$1/a/b/c
-	for n in 1 2 3 4 5 6 7 8 9; do echo $n >/tmp/d.$1/a/b/c/$n; done
-	find /tmp/d.$1 -type f | sort | xargs cat | md5sum
-	rm -r /tmp/d.$1 /tmp/f.$1
+	dd if=/dev/zero of="/tmp/f.$1" bs=4096 count=400 2>/dev/null
+	md5sum <"/tmp/f.$1"
+	cat "/tmp/f.$1" "/tmp/f.$1" | tr '\0' 'a' | md5sum
+	mkdir -p "/tmp/d.$1"/a/b/c
+	for n in 1 2 3 4 5 6 7 8 9; do echo $n >"/tmp/d.$1"/a/b/c/$n; done
+	find "/tmp/d.$1" -type f | sort | xargs cat | md5sum
+	rm -r "/tmp/d.$1" "/tmp/f.$1"
 }
 
 system()
@@ -19,8 +19,8 @@ system()
 	find /sys/devices/system /proc/self/ -maxdepth 4 2>/dev/null | head -n 300 | wc -l
 	dd if=/proc/self/maps of=/dev/null bs=1 2>/dev/null
 	dd if=/dev/zero bs=64 count=3000 2>/dev/null | md5sum
-	(echo hello; sleep 0.01) | nc -w 1 127.0.0.1 $1 >/dev/null 2>&1
-	ls -l /dev | wc -l
+	(echo hello; sleep 0.01) | nc -w 1 127.0.0.1 "$1" >/dev/null 2>&1
+	find /dev | wc -l
 	(for n in 1 2 3 4 5; do sh -c 'exit 3' || echo $?; done) | md5sum
 }
 
@@ -29,11 +29,11 @@ work()
 	good=''
 	round=0
 	while [ -e /tmp/run ]; do
-		now=$(files $1; system $1)
+		now=$(files "$1"; system "$1")
 		[ -n "$good" ] || good=$now
 		if [ "$now" = "$good" ]; then
 			round=$((round + 1))
-			echo "$round" >/tmp/rounds.$1
+			echo "$round" >"/tmp/rounds.$1"
 		else
 			echo "LOAD-BAD worker $1 round $round"
 			echo "$now"
@@ -49,7 +49,7 @@ echo 2 >/proc/sys/kernel/panic_on_oops 2>/dev/null
 work 1 &
 work 2 &
 echo "LOAD-BEGIN"
-read -r line
+read -r _line
 rm /tmp/run
 wait
 dmesg | grep -E 'WARNING:|BUG:|Oops|lockup|stall|general protection|unexpected' && echo LOAD-BAD kernel
