@@ -52,6 +52,10 @@ int cmd_run(int argc, char **argv)
 		CMD_OPTION("initrd", 0, CMD_TEXT, &o.initrd, "FILE", "its initial RAM disk"),
 		CMD_OPTION("cmdline", 0, CMD_TEXT, &o.cmdline, "TEXT",
 			   "its command line (default: " PC_CMDLINE_DEFAULT ")"),
+		CMD_OPTION("disk", 0, CMD_LIST, &o.disks, "FILE[:ro]",
+			   "a raw disk of the Linux guest, may be given several times"),
+		CMD_OPTION("net", 0, CMD_LIST, &o.nets, "TAP",
+			   "a network card of the Linux guest on an existing tap device"),
 		CMD_OPTION("detach", 'd', CMD_FLAG, &o.detach, NULL, "return when the guest runs"),
 		CMD_OPTION("name", 'n', CMD_TEXT, &o.name, "NAME",
 			   "default: the first free yard-N"),
@@ -92,8 +96,8 @@ int cmd_run(int argc, char **argv)
 	if (n < 0)
 		return cmd_parse_exit(n);
 	take_words(&w, &o);
-	if (!o.kernel && (o.initrd || o.cmdline))
-		return cmd_misuse(&usage, "--initrd and --cmdline go with --kernel");
+	if (!o.kernel && (o.initrd || o.cmdline || o.disks.count || o.nets.count))
+		return cmd_misuse(&usage, "--initrd, --cmdline, --disk and --net go with --kernel");
 	if (o.kernel && o.instance.image)
 		return cmd_misuse(&usage, "an image and --kernel exclude each other");
 	if (o.detach)

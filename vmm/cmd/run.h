@@ -4,12 +4,17 @@
 #ifndef HOTRAIL_CMD_RUN_H
 #define HOTRAIL_CMD_RUN_H
 
+#include "cmd/cmd.h"
 #include "cmd/monitor.h"
+#include "guest/pc_guest.h"
+
+struct virtio;
 
 struct run_options {
 	struct instance_config instance;
 	const char *name, *sampler, *profile;
 	const char *kernel, *initrd, *cmdline; /* a Linux guest instead of an image */
+	struct cmd_list disks, nets;	       /* of a Linux guest */
 	bool follow, detach, json;
 	double seconds; /* 0 = until it is stopped */
 };
@@ -31,6 +36,15 @@ struct run_end {
 int run_monitor(const struct run_options *o, int ready_fd);
 /* The same for a Linux guest: its serial console on this terminal or, detached, in the log. */
 int run_linux(const struct run_options *o, int ready_fd);
+
+struct run_devices {
+	struct virtio *device[PC_SLOTS];
+	unsigned count;
+};
+/* Between pc_open() and pc_start(). What was made before a failure is left to close. */
+int run_devices_open(struct pc *pc, const struct run_options *o, struct run_devices *d,
+		     struct error *err);
+void run_devices_close(struct run_devices *d); /* after machine_stop(), before pc_close() */
 
 /* --- the first word of a monitor; ready_fd < 0: nobody waits for it --- */
 

@@ -27,6 +27,7 @@ struct linux_run {
 	struct monitor m;
 	struct attach *attach;
 	struct pc *pc;
+	struct run_devices devices;
 	int ready_fd; /* < 0: foreground, or already told */
 	struct terminal terminal;
 	int signals, ended, wake; /* signalfd, eventfds */
@@ -97,7 +98,8 @@ static int open_guest(struct linux_run *r, struct error *err)
 	r->m.machine = r->pc->machine;
 	r->m.image = r->o->kernel;
 	r->m.mem_bytes = machine_ram_bytes(r->pc->machine);
-	return pc_start(r->pc, err);
+	ret = run_devices_open(r->pc, r->o, &r->devices, err);
+	return ret ? ret : pc_start(r->pc, err);
 }
 
 static int open_all(struct linux_run *r, struct error *err)
@@ -211,6 +213,7 @@ static void close_all(struct linux_run *r, bool keep_log)
 	if (r->pc)
 		machine_stop(r->pc->machine);
 	attach_stop(r->attach);
+	run_devices_close(&r->devices);
 	pc_close(r->pc);
 	if (m->lock_fd >= 0 && keep_log)
 		registry_leave(&m->entry, m->lock_fd);
