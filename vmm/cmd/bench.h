@@ -15,6 +15,9 @@ struct bench_options {
 	enum machine_backend backend;
 	enum machine_cpl cpl;
 	unsigned rounds, vcpus, window_ms;
+	/* linux only */
+	const char *kernel, *initrd;
+	unsigned seconds, boots;
 };
 
 /*
@@ -52,6 +55,7 @@ long bench_site(const struct guest *g, const char *symbol);
 json_t *bench_new(const char *name, const struct bench_guest *g);
 
 int bench_micro(const struct bench_options *o, json_t **doc, struct error *err);
+int bench_linux(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_yard(const struct bench_options *o, json_t **doc, struct error *err);
 
 /* bench_share.c: indirect calls among executed instructions of a plain guest, by single-stepping

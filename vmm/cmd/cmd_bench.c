@@ -8,14 +8,20 @@
 
 static const char *machine = "auto", *cpl = "auto";
 static bool json;
-static struct bench_options options = {.vcpus = 2, .rounds = 7, .window_ms = 300};
+static struct bench_options options = {.vcpus = 2, .window_ms = 300, .seconds = 5, .boots = 1};
 
 static const struct cmd_option option_table[] = {
-	{"rounds", 'r', CMD_UNSIGNED, &options.rounds, "N", "rounds, all variants in each", 1,
-	 BENCH_MAX_ROUNDS},
+	{"rounds", 'r', CMD_UNSIGNED, &options.rounds, "N",
+	 "rounds, all variants in each (default 7, linux 3)", 1, BENCH_MAX_ROUNDS},
 	{"window", 'w', CMD_UNSIGNED, &options.window_ms, "MS",
 	 "yard: how long one build runs in a round", 10, 60000},
-	{"vcpus", 0, CMD_UNSIGNED, &options.vcpus, "N", "yard: vCPUs", 1, HOTRAIL_MAX_VCPUS},
+	{"kernel", 0, CMD_TEXT, &options.kernel, "FILE", "linux: kernel of the guest", 0, 0},
+	{"initrd", 0, CMD_TEXT, &options.initrd, "FILE", "linux: its root file system", 0, 0},
+	{"seconds", 's', CMD_UNSIGNED, &options.seconds, "N", "linux: how long one run takes", 1,
+	 3600},
+	{"boots", 0, CMD_UNSIGNED, &options.boots, "N", "linux: boots that are timed", 1,
+	 BENCH_MAX_ROUNDS},
+	{"vcpus", 0, CMD_UNSIGNED, &options.vcpus, "N", "yard, linux: vCPUs", 1, HOTRAIL_MAX_VCPUS},
 	{"machine", 0, CMD_CHOICE, &machine, "auto|kvm|process", "how the guest is run", 0, 0},
 	{"cpl", 0, CMD_CHOICE, &cpl, "auto|0|3", "the guest's privilege level", 0, 0},
 	{"json", 'j', CMD_FLAG, &json, NULL, "print one JSON object", 0, 0},
@@ -23,14 +29,19 @@ static const struct cmd_option option_table[] = {
 
 static const struct cmd_usage usage = {
 	.name = "bench",
-	.args = "micro|yard",
+	.args = "micro|yard|linux",
 	.what = "Measure what Hotrail gains and what it costs, as ratios inside one run.",
 	.more = "micro  one call site in a loop: retpoline, tracks with 1, 2 and 4 targets, a "
 		"miss, a\n"
 		"       direct call, a plain indirect call\n"
 		"yard   a whole guest kernel on 2 vCPUs: retpoline, promoted and plain builds in "
 		"turn;\n"
-		"       cost of sampling, learning and pausing; first gain; phase change\n\n"
+		"       cost of sampling, learning and pausing; first gain; phase change\n"
+		"linux  a stock kernel with nginx, redis, dbench, system calls and UDP, promoted "
+		"and not\n"
+		"       in turn; needs KVM with hardware virtualisation and the files of\n"
+		"       `make linux-images`. `make bench-linux-rig` runs it in an emulated "
+		"machine\n\n"
 		"Nothing is left behind: the guests are the benchmark's own.\n\n"
 		"Examples:\n"
 		"  hotrail bench micro\n"
@@ -52,8 +63,31 @@ static enum machine_cpl cpl_named(const char *name)
 	return *name == '0' ? MACHINE_CPL_0 : MACHINE_CPL_3;
 }
 
+struct bench {
+	const char *name, *screen;
+	unsigned rounds;
+	int (*run)(const struct bench_options *o, json_t **doc, struct error *err);
+};
+
+static const struct bench benches[] = {
+	{"micro", "bench-micro", 7, bench_micro},
+	{"yard", "bench-yard", 7, bench_yard},
+	{"linux", "bench-linux", 3, bench_linux},
+};
+
+static const struct bench *bench_named(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(benches) / sizeof(benches[0]); i++)
+		if (!strcmp(benches[i].name, name))
+			return &benches[i];
+	return NULL;
+}
+
 int cmd_bench(int argc, char **argv)
 {
+	const struct bench *bench;
 	const char *which;
 	struct error err = {0};
 	json_t *doc = NULL;
@@ -62,18 +96,17 @@ int cmd_bench(int argc, char **argv)
 
 	if (n < 0)
 		return cmd_parse_exit(n);
-	if (n != 1 || (strcmp(which, "micro") && strcmp(which, "yard")))
-		return cmd_misuse(&usage, "name the benchmark: micro or yard");
+	bench = n == 1 ? bench_named(which) : NULL;
+	if (!bench)
+		return cmd_misuse(&usage, "name the benchmark: micro, yard or linux");
 	options.backend = backend_named(machine);
 	options.cpl = cpl_named(cpl);
-	if (!strcmp(which, "micro"))
-		ret = bench_micro(&options, &doc, &err);
-	else
-		ret = bench_yard(&options, &doc, &err);
+	options.rounds = options.rounds ? options.rounds : bench->rounds;
+	ret = bench->run(&options, &doc, &err);
 	if (ret)
 		return cmd_fail(&err);
 	show_init(&show, stdout, json);
-	show_document(&show, *which == 'm' ? "bench-micro" : "bench-yard", doc);
+	show_document(&show, bench->screen, doc);
 	ret = json_integer_value(json_object_get(doc, "wrong_calls")) ? HOTRAIL_EXIT_FAILED
 								      : HOTRAIL_EXIT_OK;
 	json_decref(doc);

@@ -87,6 +87,26 @@ struct engine_promote {
 	bool dry_run;
 };
 
+/*
+ * What the guest's calls do, counted on all sites at once; each site is in `counted` or
+ *`uncounted`.
+ *
+ *   1. For one window the promoted sites keep their tracks: `misses` of their counters.
+ *   2. For another every site has a learning track in place of what it had: `calls` is the sum of
+ *	all tables, `promoted_calls` that of the sites that were promoted, and `hits` the calls
+ *among these whose target is one of the track's. Afterwards every site has what it had.
+ *
+ * hits / calls is the coverage: both numbers are from one window, so it does not matter whether the
+ * load is the same in the other. A table that is full counts calls without their target: no hits.
+ * Calls of sites that may not be patched cannot be counted. Increments that race are lost, for
+ * hits and others alike.
+ */
+struct engine_measure {
+	unsigned counted, uncounted;
+	uint64_t calls, promoted_calls, hits, misses;
+	double learn_s, miss_s; /* lengths of the windows */
+};
+
 struct engine;
 int engine_create(struct guest *g, const struct engine_config *c, struct engine **out,
 		  struct error *err);
@@ -100,6 +120,8 @@ void engine_follow(struct engine *e, bool on);
 void engine_get_status(struct engine *e, struct engine_status *s);
 /* Hottest first; caller frees. */
 int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struct error *err);
+/* Two windows of `ms` and the pauses around them. */
+int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, struct error *err);
 int engine_verify(struct engine *e, struct patch_verify *v, struct error *err);
 int engine_profile(struct engine *e, struct profile **out, struct error *err);
 /* Start warm: promote from a profile of the same build without learning. */

@@ -7,8 +7,10 @@
 
 #include "util/clock.h"
 
-static void keep_present(struct site_info *info, const struct patch_site *present)
+void learn_keep(struct engine *e, uint32_t site)
 {
+	const struct patch_site *present = patch_site_state(e->patcher, site);
+	struct site_info *info = &e->info[site];
 	unsigned t;
 
 	info->nkept = present->state == PATCH_PROMOTED ? present->ntargets : 0;
@@ -24,7 +26,7 @@ static size_t fill_requests(struct engine *e, struct patch_request *requests)
 	for (s = 0; s < e->sites; s++) {
 		if (!e->info[s].chosen)
 			continue;
-		keep_present(&e->info[s], patch_site_state(e->patcher, s));
+		learn_keep(e, s);
 		requests[n++] = (struct patch_request){.site = s, .to = PATCH_LEARNING};
 	}
 	return n;

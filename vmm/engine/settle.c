@@ -51,8 +51,10 @@ int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 	return 0;
 }
 
-static void request_kept(struct patch_request *r, uint32_t site, const struct site_info *info)
+void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
 {
+	const struct site_info *info = &e->info[site];
+
 	*r = (struct patch_request){.site = site};
 	r->to = info->nkept ? PATCH_PROMOTED : PATCH_ORIGINAL;
 	r->ntargets = info->nkept;
@@ -70,7 +72,7 @@ void settle_restore(struct engine *e)
 	for (s = 0; requests && outcomes && s < e->sites; s++) {
 		e->info[s].chosen = false;
 		if (patch_site_state(e->patcher, s)->state == PATCH_LEARNING)
-			request_kept(&requests[n++], s, &e->info[s]);
+			settle_request_kept(e, s, &requests[n++]);
 	}
 	if (requests && outcomes)
 		settle_apply(e, requests, n, outcomes, &sum, NULL);
@@ -165,7 +167,7 @@ static bool request_for(struct engine *e, const struct policy_decision *d, struc
 		return true;
 	}
 	if (info->chosen)
-		request_kept(r, d->site, info);
+		settle_request_kept(e, d->site, r);
 	return info->chosen;
 }
 
@@ -230,7 +232,7 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 		back_off(&e->info[s], false);
 		e->info[s].chosen = false;
 		r->decision_of[r->n] = SIZE_MAX;
-		request_kept(&r->requests[r->n++], s, &e->info[s]);
+		settle_request_kept(e, s, &r->requests[r->n++]);
 	}
 	return 0;
 }

@@ -69,6 +69,8 @@ size_t find_choose_stale(struct engine *e);
 /* Put learning tracks on all chosen sites, count for config.learn_ms, fold into `learned`. The
  * sites stay in PATCH_LEARNING until settle_round(); on error nothing stays changed. */
 int learn_round(struct engine *e, struct error *err);
+/* Remember in info[].kept what the site has now, before a learning track takes its place. */
+void learn_keep(struct engine *e, uint32_t site);
 
 /* settle.c */
 /* Decide by policy over `learned` and bring every site where it belongs, in one pause; with `named`
@@ -83,6 +85,8 @@ int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
 /* Give every site in PATCH_LEARNING back what it had before the round. */
 void settle_restore(struct engine *e);
+/* The request that brings one site back to info[].kept. */
+void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r);
 void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
 		       const struct patch_outcome *o);
 

@@ -24,6 +24,7 @@ static const struct {
 	{"profile", screen_profile},
 	{"bench-micro", screen_bench_micro},
 	{"bench-yard", screen_bench_yard},
+	{"bench-linux", screen_bench_linux},
 };
 
 /* Twelve digits keep every microsecond of a day, and 0.1 stays 0.1. ASCII only: a C1 control

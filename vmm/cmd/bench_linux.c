@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* bench linux: a stock kernel with real programs, unpromoted and promoted in turn in one boot. */
+#include "cmd/bench_linux.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/clock.h"
+#include "util/rss.h"
+#include "util/stats.h"
+
+static const char *const workloads[] = {"nginx", "redis", "dbench", "syscall", "udp"};
+#define WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
+
+struct linux_bench {
+	const struct bench_options *o;
+	struct linux_bench_guest guest;
+	double boot[BENCH_MAX_ROUNDS];
+	bool emulated;
+	json_t *doc, *loads;
+	struct progress progress;
+};
+
+/*
+ * Is this CPU a program? QEMU's software CPU says so in the hypervisor's leaf (qemu:
+ * target/i386/cpu.c, TCG signature). A KVM that emulates level 0 never gets here: the machine
+ * measures that and refuses such a guest.
+ */
+static bool host_is_emulated(void)
+{
+	unsigned a, b, c, d;
+	char name[13] = "";
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 31))) /* no hypervisor */
+		return false;
+	__cpuid(0x40000000, a, b, c, d);
+	memcpy(name, &b, 4);
+	memcpy(name + 4, &c, 4);
+	memcpy(name + 8, &d, 4);
+	return !strcmp(name, "TCGTCGTCGTCG");
+}
+
+/* What to do where such a guest cannot run. */
+static int advise(int ret, struct error *err)
+{
+	struct error why = *err;
+
+	if (err->exit_code == HOTRAIL_EXIT_UNSUPPORTED)
+		error_set(err, HOTRAIL_EXIT_UNSUPPORTED, ret,
+			  "%.200s; `make bench-linux-rig` runs it in an emulated machine that can",
+			  why.text);
+	return ret;
+}
+
+/* All boots but the last are only timed. */
+static int boot(struct linux_bench *b, struct error *err)
+{
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < b->o->boots; i++) {
+		linux_bench_close(&b->guest);
+		progress_update(&b->progress, "booting", 0.1 * i / b->o->boots);
+		ret = linux_bench_open(&b->guest, b->o, "", i + 1 == b->o->boots, err);
+		b->boot[i] = b->guest.boot_s;
+	}
+	return ret;
+}
+
+static double boot_qemu(struct linux_bench *b)
+{
+	double boots[BENCH_MAX_ROUNDS];
+	unsigned i;
+
+	for (i = 0; i < b->o->boots; i++) {
+		progress_update(&b->progress, "booting in QEMU", 0.9 + 0.1 * i / b->o->boots);
+		boots[i] = linux_bench_boot_qemu(b->o);
+		if (boots[i] < 0)
+			return -1;
+	}
+	return stats_median(boots, b->o->boots);
+}
+
+static int run_loads(struct linux_bench *b, struct error *err)
+{
+	json_t *one;
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < WORKLOADS; i++) {
+		one = NULL;
+		ret = linux_bench_load(&b->guest, b->o, workloads[i], &b->progress,
+				       0.1 + 0.7 * i / WORKLOADS, 0.7 / WORKLOADS, &one, err);
+		if (!ret)
+			json_object_set_new(b->loads, workloads[i], one);
+	}
+	return ret;
+}
+
+/* Complaints of the guest's kernel, sites that are not as they should be, memory. */
+static int check_after(struct linux_bench *b, struct error *err)
+{
+	const struct linux_census *census = &linux_guest_info(b->guest.guest)->census;
+	json_t *protected = json_object();
+	struct patch_verify v = {0};
+	struct linux_answer a = {0};
+	unsigned i;
+	int ret = engine_verify(b->guest.engine, &v, err);
+
+	if (!ret)
+		ret = linux_console_ask(&b->guest.console, 60000, &a, err, "dmesg-check");
+	for (i = 0; i < KERNEL_RANGES; i++)
+		if (census->protected[i])
+			json_object_set_new(protected, kernel_range_text(i),
+					    json_integer((json_int_t)census->protected[i]));
+	json_object_set_new(b->doc, "sites_total", json_integer((json_int_t)census->total));
+	json_object_set_new(b->doc, "sites_kept", json_integer((json_int_t)census->kept));
+	json_object_set_new(b->doc, "sites_protected", protected);
+	json_object_set_new(b->doc, "verify_differ", json_integer(v.differ + v.unreadable));
+	json_object_set_new(b->doc, "kernel_complaints", json_integer((json_int_t)a.errors));
+	json_object_set_new(b->doc, "rss_mib", json_real(rss_beyond_memfd() / 1048576.0));
+	return ret;
+}
+
+/* A boot without mitigations, where time means something: what promotion can win at most. */
+static int run_without_mitigations(struct linux_bench *b, struct error *err)
+{
+	struct linux_bench_guest g;
+	double rates[BENCH_MAX_ROUNDS], first;
+	uint64_t errors = 0;
+	unsigned round;
+	size_t i;
+	int ret = linux_bench_open(&g, b->o, "mitigations=off", false, err);
+
+	for (i = 0; !ret && i < WORKLOADS; i++) {
+		progress_update(&b->progress, "mitigations=off", 0.8 + 0.1 * i / WORKLOADS);
+		ret = linux_bench_run(&g, workloads[i], 1, &first, &errors, NULL, 0, err);
+		for (round = 0; !ret && round < b->o->rounds; round++)
+			ret = linux_bench_run(&g, workloads[i], b->o->seconds, &rates[round],
+					      &errors, NULL, 0, err);
+		if (!ret)
+			json_object_set_new(json_object_get(b->loads, workloads[i]), "off",
+					    json_real(stats_median(rates, b->o->rounds)));
+	}
+	linux_bench_close(&g);
+	return ret;
+}
+
+static int run_all(struct linux_bench *b, struct error *err)
+{
+	int ret = boot(b, err);
+
+	if (ret)
+		return advise(ret, err);
+	json_object_set_new(b->doc, "kernel", json_text(b->guest.kernel->release));
+	json_object_set_new(b->doc, "mitigation",
+			    json_text(linux_guest_info(b->guest.guest)->mitigation));
+	json_object_set_new(b->doc, "boot_s", json_real(stats_median(b->boot, b->o->boots)));
+	ret = run_loads(b, err);
+	if (!ret)
+		ret = check_after(b, err);
+	linux_bench_close(&b->guest);
+	if (!ret && !b->emulated)
+		ret = run_without_mitigations(b, err);
+	if (!ret)
+		json_object_set_new(b->doc, "boot_s_qemu", json_unless_negative(boot_qemu(b)));
+	return ret;
+}
+
+int bench_linux(const struct bench_options *o, json_t **doc, struct error *err)
+{
+	struct bench_options own = *o;
+	struct linux_bench b = {.o = &own, .emulated = host_is_emulated()};
+	struct linux_bench_files files;
+	int ret = machine_probe(MACHINE_KVM, err);
+
+	b.guest.console.event = -1;
+	if (ret)
+		return advise(ret, err);
+	ret = linux_bench_find(&own, &files, err);
+	if (ret)
+		return ret;
+	b.loads = json_object();
+	b.doc = json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:o}", "schema", JSON_SCHEMA, "bench",
+			  "linux", "host", b.emulated ? "emulated" : "native", "vcpus",
+			  (int)o->vcpus, "rounds", (int)o->rounds, "seconds", (int)o->seconds,
+			  "workloads", b.loads);
+	ret = b.doc ? run_all(&b, err)
+		    : error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the document");
+	linux_bench_close(&b.guest);
+	progress_end(&b.progress);
+	if (!ret)
+		*doc = json_incref(b.doc);
+	json_decref(b.doc);
+	return ret;
+}

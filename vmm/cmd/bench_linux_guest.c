@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The guest of `bench linux`: booted, looked at, powered off. */
+#include "cmd/bench_linux.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+
+/* A CPU with automatic IBRS would choose that and leave nothing to be gained; the benchmark is
+ * about retpolines. Elsewhere they are what the kernel chooses by itself. */
+#define CMDLINE	      "console=ttyS0 panic=-1 quiet spectre_v2=retpoline"
+#define BOOT_LIMIT_MS 300000 /* an emulated host is slow */
+#define LOOK_LIMIT_MS 30000
+#define OFF_LIMIT_MS  20000
+
+const char *linux_bench_cmdline(void)
+{
+	return CMDLINE;
+}
+
+/* "DIR/linux/NAME" where DIR holds this program: that is the build folder. */
+static bool beside_program(const char *name, char *path, size_t len)
+{
+	char dir[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	int used;
+
+	if (n < 0)
+		return false;
+	dir[n] = '\0';
+	slash = strrchr(dir, '/');
+	if (!slash)
+		return false;
+	*slash = '\0';
+	used = snprintf(path, len, "%s/linux/%s", dir, name);
+	return used > 0 && (size_t)used < len && !access(path, R_OK);
+}
+
+int linux_bench_find(struct bench_options *o, struct linux_bench_files *files, struct error *err)
+{
+	if (!o->kernel && beside_program("vmlinuz-cloud", files->kernel, sizeof(files->kernel)))
+		o->kernel = files->kernel;
+	if (!o->initrd && beside_program("bench.cpio", files->initrd, sizeof(files->initrd)))
+		o->initrd = files->initrd;
+	if (o->kernel && o->initrd)
+		return 0;
+	return error_set(err, HOTRAIL_EXIT_USAGE, -ENOENT,
+			 "no %s for the guest: run `make linux-images`, or name it with --%s",
+			 o->kernel ? "root file system" : "kernel",
+			 o->kernel ? "initrd" : "kernel");
+}
+
+static int boot(struct linux_bench_guest *g, const struct bench_options *o, const char *extra,
+		struct error *err)
+{
+	char cmdline[256];
+	const struct pc_config config = {
+		.kernel = o->kernel,
+		.initrd = o->initrd,
+		.cmdline = cmdline,
+		.backend = MACHINE_KVM,
+		.cpl = MACHINE_CPL_0,
+		.vcpus = o->vcpus,
+		.wake = linux_console_wake,
+		.wake_ctx = &g->console,
+	};
+	uint64_t begin;
+	int ret;
+
+	snprintf(cmdline, sizeof(cmdline), "%s%s%s", CMDLINE, *extra ? " " : "", extra);
+	ret = pc_open(&config, &g->pc, err);
+	if (ret)
+		return ret;
+	g->console.pc = g->pc;
+	begin = clock_ns();
+	ret = pc_start(g->pc, err);
+	if (!ret)
+		ret = linux_console_ready(&g->console, BOOT_LIMIT_MS, err);
+	g->boot_s = (clock_ns() - begin) / 1e9;
+	return ret;
+}
+
+/* Boot is not over when the first process runs: the kernel's own threads may still be at it. */
+static int look_at(struct linux_bench_guest *g, struct error *err)
+{
+	uint64_t limit = clock_ns() + LOOK_LIMIT_MS * 1000000ull;
+	int ret;
+
+	g->target = target_machine_create(g->pc->machine);
+	if (!g->target)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a target");
+	for (;;) {
+		ret = linux_guest_create(g->kernel, g->target, &g->guest, err);
+		if (ret != -EAGAIN || clock_ns() > limit)
+			return ret;
+		clock_sleep_ms(100);
+	}
+}
+
+int linux_bench_open(struct linux_bench_guest *g, const struct bench_options *o, const char *extra,
+		     bool engine, struct error *err)
+{
+	struct engine_config ec = {.policy = POLICY_DEFAULT};
+	int ret;
+
+	memset(g, 0, sizeof(*g));
+	g->console.event = -1;
+	ret = linux_console_open(&g->console, err);
+	if (!ret && engine)
+		ret = kernel_load(o->kernel, &g->kernel, err);
+	if (!ret)
+		ret = boot(g, o, extra, err);
+	if (!ret && engine)
+		ret = look_at(g, err);
+	if (!ret && engine)
+		ret = engine_create(g->guest, &ec, &g->engine, err);
+	if (ret)
+		linux_bench_close(g);
+	return ret;
+}
+
+void linux_bench_close(struct linux_bench_guest *g)
+{
+	struct machine_report report;
+
+	engine_destroy(g->engine);
+	/* The arena goes with the machine: a guest that still runs keeps its tracks until then. */
+	if (g->console.pc && !machine_wait_end(g->pc->machine, 0, &report) &&
+	    !linux_console_ask(&g->console, OFF_LIMIT_MS, NULL, NULL, "poweroff"))
+		machine_wait_end(g->pc->machine, OFF_LIMIT_MS, &report);
+	if (g->pc)
+		machine_stop(g->pc->machine);
+	linux_guest_destroy(g->guest);
+	if (g->target)
+		target_machine_destroy(g->target);
+	pc_close(g->pc);
+	linux_console_close(&g->console);
+	kernel_free(g->kernel);
+	memset(g, 0, sizeof(*g));
+	g->console.event = -1;
+}
