@@ -24,3 +24,16 @@ $(O)/linux/bench.cpio: vm-images/linux/root.sh vm-images/common.sh vm-images/lin
 		vm-images/linux/nginx.conf $(wildcard vm-images/linux/load*) \
 		$(O)/linux/versions $(O)/linux/vmlinuz-cloud
 	$(call say,CPIO)sh $< $(@D)
+
+# `hotrail bench linux` where there is no hardware virtualisation: under real KVM in an emulated
+# machine. BENCH_ARGS='-j --rounds 1' go to the benchmark.
+.PHONY: bench-linux bench-linux-rig
+
+bench-linux: $(O)/hotrail linux-images
+	$(Q)$(O)/hotrail bench linux $(BENCH_ARGS)
+
+bench-linux-rig: $(O)/hotrail linux-images nested | $(O)/.deps-rig
+	$(Q)vm-images/nested/run.sh --timeout $(BENCH_LIMIT_S) --memory 2048 \
+		--file $(O)/linux/vmlinuz-cloud --file $(O)/linux/bench.cpio \
+		$(O)/hotrail bench linux $(BENCH_ARGS)
+BENCH_LIMIT_S ?= 3600

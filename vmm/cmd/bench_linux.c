@@ -106,9 +106,12 @@ static int check_after(struct linux_bench *b, struct error *err)
 	json_t *protected = json_object();
 	struct patch_verify v = {0};
 	struct linux_answer a = {0};
-	unsigned i;
-	int ret = engine_verify(b->guest.engine, &v, err);
+	unsigned i, tries = 0;
+	int ret;
 
+	do
+		ret = engine_verify(b->guest.engine, &v, err);
+	while (linux_bench_again(ret, &tries));
 	if (!ret)
 		ret = linux_console_ask(&b->guest.console, 60000, &a, err, "dmesg-check");
 	for (i = 0; i < KERNEL_RANGES; i++)

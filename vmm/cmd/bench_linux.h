@@ -34,6 +34,10 @@ void linux_bench_close(struct linux_bench_guest *g); /* powers the guest off; tw
 double linux_bench_boot_qemu(const struct bench_options *o);
 const char *linux_bench_cmdline(void);
 
+/* A host that is busy or emulated may not stop a vCPU in time; that changes nothing and is tried
+ * again. After a failure: may it be? Waits a little then. `tries` starts at 0. */
+bool linux_bench_again(int ret, unsigned *tries);
+
 /* bench_linux_load.c: one workload, unpromoted and promoted in turn. */
 int linux_bench_load(struct linux_bench_guest *g, const struct bench_options *o, const char *name,
 		     struct progress *progress, double at, double share, json_t **out,

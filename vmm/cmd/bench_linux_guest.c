@@ -16,6 +16,7 @@
 #define BOOT_LIMIT_MS 300000 /* an emulated host is slow */
 #define LOOK_LIMIT_MS 30000
 #define OFF_LIMIT_MS  20000
+#define BUSY_TRIES    25
 
 const char *linux_bench_cmdline(void)
 {
@@ -84,6 +85,14 @@ static int boot(struct linux_bench_guest *g, const struct bench_options *o, cons
 	return ret;
 }
 
+bool linux_bench_again(int ret, unsigned *tries)
+{
+	if (ret != -ETIMEDOUT || ++*tries > BUSY_TRIES)
+		return false;
+	clock_sleep_ms(200);
+	return true;
+}
+
 /* Boot is not over when the first process runs: the kernel's own threads may still be at it. */
 static int look_at(struct linux_bench_guest *g, struct error *err)
 {
@@ -95,7 +104,9 @@ static int look_at(struct linux_bench_guest *g, struct error *err)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for a target");
 	for (;;) {
 		ret = linux_guest_create(g->kernel, g->target, &g->guest, err);
-		if (ret != -EAGAIN || clock_ns() > limit)
+		if (!ret)
+			kernel_drop_elf(g->kernel); /* looked at for the last time */
+		if ((ret != -EAGAIN && ret != -ETIMEDOUT) || clock_ns() > limit)
 			return ret;
 		clock_sleep_ms(100);
 	}

@@ -47,19 +47,37 @@ static bool choose(struct engine *e, uint32_t site, uint64_t now)
 	return true;
 }
 
-/* Learning tracks are never freed (law 4): a sweep may use half of the arena, no more. */
-static bool arena_allows_sweep(const struct engine *e)
+/*
+ * Learning tracks are never freed (law 4), so sweeps leave room for what is promoted: half of the
+ * code, and an eighth of the counters, of which a promoted site takes few. How many sites may get
+ * their first one.
+ */
+static size_t sweep_room(const struct engine *e)
 {
-	uint64_t used[2], total[2];
+	uint64_t used[2], total[2], code, data;
 
 	patch_arena_usage(e->patcher, used, total);
-	return used[0] * 2 < total[0] && used[1] * 2 < total[1];
+	code = used[0] < total[0] / 2 ? (total[0] / 2 - used[0]) / TRACK_MAX_BYTES : 0;
+	data = total[1] - total[1] / 8;
+	data = used[1] < data ? (data - used[1]) / sizeof(struct track_learn_table) : 0;
+	return code < data ? code : data;
+}
+
+/* May a sweep have this site? Takes from `room` what it costs. */
+static bool sweep_takes(const struct engine *e, uint32_t site, size_t *room)
+{
+	if (patch_learned_before(e->patcher, site))
+		return true;
+	if (!*room)
+		return false;
+	--*room;
+	return true;
 }
 
 size_t find_choose(struct engine *e, size_t sweep)
 {
 	uint64_t now = clock_ns();
-	size_t chosen = 0;
+	size_t chosen = 0, room = sweep_room(e);
 	uint32_t s, seen;
 
 	for (s = 0; s < e->sites; s++) {
@@ -71,10 +89,10 @@ size_t find_choose(struct engine *e, size_t sweep)
 	}
 	/* Samples cannot name a tail jump's site, and rare sites get none: look at those in turn.
 	 */
-	for (seen = 0; sweep && seen < e->sites && arena_allows_sweep(e); seen++) {
+	for (seen = 0; sweep && seen < e->sites; seen++) {
 		s = e->sweep;
 		e->sweep = e->sites ? (s + 1) % e->sites : 0;
-		if (!e->info[s].learned_ns && choose(e, s, now)) {
+		if (!e->info[s].learned_ns && sweep_takes(e, s, &room) && choose(e, s, now)) {
 			chosen++;
 			sweep--;
 		}
@@ -94,11 +112,12 @@ void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n)
 size_t find_choose_stale(struct engine *e)
 {
 	uint64_t now = clock_ns();
-	size_t chosen = 0;
+	size_t chosen = 0, room = sweep_room(e);
 	uint32_t s;
 
 	for (s = 0; s < e->sites; s++)
-		if (e->info[s].rate > 0 && now - e->info[s].learned_ns > STALE_NS)
+		if (now - e->info[s].learned_ns > STALE_NS &&
+		    (e->info[s].rate > 0 || sweep_takes(e, s, &room)))
 			chosen += choose(e, s, UINT64_MAX);
 	return chosen;
 }

@@ -9,9 +9,6 @@
 
 #include "util/clock.h"
 
-/* Sites moved in one pause: a slow host must not run out of the pause's budget. */
-#define CHUNK 256
-
 struct measure {
 	struct engine *e;
 	struct engine_measure *m;
@@ -28,8 +25,8 @@ static int allocate(struct measure *w, struct error *err)
 
 	w->sites = calloc(n, sizeof(*w->sites));
 	w->miss = calloc(n, sizeof(*w->miss));
-	w->requests = calloc(CHUNK, sizeof(*w->requests));
-	w->outcomes = calloc(CHUNK, sizeof(*w->outcomes));
+	w->requests = calloc(n, sizeof(*w->requests));
+	w->outcomes = calloc(n, sizeof(*w->outcomes));
 	if (w->sites && w->miss && w->requests && w->outcomes)
 		return 0;
 	return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory to measure %zu sites",
@@ -88,20 +85,13 @@ static void count_misses(struct measure *w, unsigned ms)
 static int learn_all(struct measure *w, struct error *err)
 {
 	struct patch_summary sum;
-	size_t at, i, n;
-	int ret = 0;
+	size_t i;
 
-	for (at = 0; !ret && at < w->n; at += n) {
-		n = w->n - at < CHUNK ? w->n - at : CHUNK;
-		for (i = 0; i < n; i++) {
-			uint32_t s = w->sites[at + i];
-
-			learn_keep(w->e, s);
-			w->requests[i] = (struct patch_request){.site = s, .to = PATCH_LEARNING};
-		}
-		ret = settle_apply(w->e, w->requests, n, w->outcomes, &sum, err);
+	for (i = 0; i < w->n; i++) {
+		learn_keep(w->e, w->sites[i]);
+		w->requests[i] = (struct patch_request){.site = w->sites[i], .to = PATCH_LEARNING};
 	}
-	return ret;
+	return settle_apply(w->e, w->requests, w->n, w->outcomes, &sum, err);
 }
 
 static bool is_kept(const struct site_info *info, gva_t target)
@@ -161,29 +151,10 @@ static void count_calls(struct measure *w, unsigned ms)
 	w->m->learn_s = (clock_ns() - begin) / 1e9;
 }
 
-/* settle_restore() in pauses of a bounded number of sites. */
-static int restore(struct measure *w, struct error *err)
-{
-	struct patch_summary sum;
-	size_t i, n = 0;
-	int ret = 0, first = 0;
-
-	for (i = 0; i < w->n; i++) {
-		if (is_learning(w, i))
-			settle_request_kept(w->e, w->sites[i], &w->requests[n++]);
-		if (n && (n == CHUNK || i + 1 == w->n)) {
-			ret = settle_apply(w->e, w->requests, n, w->outcomes, &sum, err);
-			first = first ? first : ret;
-			n = 0;
-		}
-	}
-	return first;
-}
-
 int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, struct error *err)
 {
 	struct measure w = {.e = e, .m = m};
-	int ret, undo;
+	int ret;
 
 	memset(m, 0, sizeof(*m));
 	if (e->refused) {
@@ -200,8 +171,7 @@ int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, stru
 	ret = learn_all(&w, err);
 	if (!ret)
 		count_calls(&w, ms);
-	undo = restore(&w, ret ? NULL : err);
-	ret = ret ? ret : undo;
+	settle_restore(e);
 	m->uncounted = (unsigned)(e->sites - m->counted);
 	watch_restart(e);
 out_unlock:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Settle: ask the policy, then bring every site of the round where it belongs in one pause. */
+/* Settle: ask the policy, then bring every site of the round where it belongs. */
 #include "engine/state.h"
 
 #include <errno.h>
@@ -11,6 +11,8 @@
 /* A site whose learning changed nothing waits this long before the next, doubled each time. */
 #define RETRY_NS	1000000000ull
 #define RETRY_MAX_SHIFT 6
+/* Sites moved in one pause: with more, the pause of a slow host would run out of its budget. */
+#define PAUSE_SITES 256
 
 static void count_outcomes(struct engine *e, const struct patch_request *requests,
 			   const struct patch_outcome *outcomes, size_t n)
@@ -34,24 +36,43 @@ static void count_outcomes(struct engine *e, const struct patch_request *request
 	}
 }
 
-int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
-		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
+static int apply_pause(struct engine *e, struct patch_request *requests, size_t n,
+		       struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
 {
-	int ret;
+	struct patch_summary one;
+	int ret = patch_apply(e->patcher, requests, n, outcomes, &one, err);
 
-	memset(sum, 0, sizeof(*sum));
-	if (!n)
-		return 0;
-	ret = patch_apply(e->patcher, requests, n, outcomes, sum, err);
 	if (ret)
 		return ret;
-	if (sum->pause_us)
-		e->pause_ns[e->pauses++ % ENGINE_PAUSES] = (uint32_t)(sum->pause_us * 1000);
+	if (one.pause_us)
+		e->pause_ns[e->pauses++ % ENGINE_PAUSES] = (uint32_t)(one.pause_us * 1000);
 	count_outcomes(e, requests, outcomes, n);
+	sum->applied += one.applied;
+	sum->skipped += one.skipped;
+	sum->failed += one.failed;
+	sum->pause_ns += one.pause_ns;
+	sum->write_ns += one.write_ns;
+	if (one.pause_us > sum->pause_us)
+		sum->pause_us = one.pause_us;
 	return 0;
 }
 
-void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
+int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
+		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
+{
+	size_t at, count;
+	int ret = 0;
+
+	memset(sum, 0, sizeof(*sum));
+	for (at = 0; !ret && at < n; at += count) {
+		count = n - at < PAUSE_SITES ? n - at : PAUSE_SITES;
+		ret = apply_pause(e, requests + at, count, outcomes + at, sum, err);
+	}
+	return ret;
+}
+
+/* What brings a site back to what it had before the round. */
+static void request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
 {
 	const struct site_info *info = &e->info[site];
 
@@ -72,7 +93,7 @@ void settle_restore(struct engine *e)
 	for (s = 0; requests && outcomes && s < e->sites; s++) {
 		e->info[s].chosen = false;
 		if (patch_site_state(e->patcher, s)->state == PATCH_LEARNING)
-			settle_request_kept(e, s, &requests[n++]);
+			request_kept(e, s, &requests[n++]);
 	}
 	if (requests && outcomes)
 		settle_apply(e, requests, n, outcomes, &sum, NULL);
@@ -167,7 +188,7 @@ static bool request_for(struct engine *e, const struct policy_decision *d, struc
 		return true;
 	}
 	if (info->chosen)
-		settle_request_kept(e, d->site, r);
+		request_kept(e, d->site, r);
 	return info->chosen;
 }
 
@@ -232,7 +253,7 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 		back_off(&e->info[s], false);
 		e->info[s].chosen = false;
 		r->decision_of[r->n] = SIZE_MAX;
-		settle_request_kept(e, s, &r->requests[r->n++]);
+		request_kept(e, s, &r->requests[r->n++]);
 	}
 	return 0;
 }

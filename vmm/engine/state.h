@@ -62,7 +62,8 @@ void find_drain(struct engine *e);
  * Returns how many. */
 size_t find_choose(struct engine *e, size_t sweep);
 void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n);
-/* Sites whose counts are older than STALE_NS: for a user who asks now and means now. */
+/* All sites whose counts are older than STALE_NS or that have none: for a user who asks now and
+ * means now. */
 size_t find_choose_stale(struct engine *e);
 
 /* learn.c */
@@ -73,20 +74,20 @@ int learn_round(struct engine *e, struct error *err);
 void learn_keep(struct engine *e, uint32_t site);
 
 /* settle.c */
-/* Decide by policy over `learned` and bring every site where it belongs, in one pause; with `named`
+/* Decide by policy over `learned` and bring every site where it belongs; with `named`
  * only the chosen sites move, whatever share they carry. `r` may be NULL. */
 int settle_round(struct engine *e, double coverage, bool named, struct engine_result *r,
 		 struct error *err);
 /* What settle_round would do, from learned or else sampled edges. Touches nothing. */
 int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
 		struct error *err);
-/* Apply requests and keep the books (counts, pauses, first gain). */
+/* Apply requests, in pauses of a bounded number of sites, and keep the books (counts, pauses, first
+ * gain). sum->pause_us is the longest pause. On error the pauses before it have had their effect.
+ */
 int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
 /* Give every site in PATCH_LEARNING back what it had before the round. */
 void settle_restore(struct engine *e);
-/* The request that brings one site back to info[].kept. */
-void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r);
 void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
 		       const struct patch_outcome *o);
 

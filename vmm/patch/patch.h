@@ -27,7 +27,7 @@ enum patch_reason {
 	PATCH_REASON_READBACK,	  /* wrote, read something else: failed */
 	PATCH_REASON_QUARANTINED, /* memory and journal disagreed before */
 	PATCH_REASON_PAUSE,	  /* the pause ran out of budget: failed, nothing written */
-	PATCH_REASON_PROTECTED, /* the guest says that this site is to be left alone */
+	PATCH_REASON_PROTECTED,	  /* the guest says that this site is to be left alone */
 	PATCH_REASONS
 };
 const char *patch_reason_text(enum patch_reason r); /* words for users, constant */
@@ -82,6 +82,9 @@ int patch_apply(struct patcher *p, const struct patch_request *requests, size_t 
 
 const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site);
 unsigned patch_count(const struct patcher *p, enum patch_state state);
+
+/* Had this site a learning track before? Then another round on it takes nothing from the arena. */
+bool patch_learned_before(const struct patcher *p, uint32_t site);
 
 /* Counters, read without stopping anything; bounded copies. 0 or -EFAULT. */
 int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss);

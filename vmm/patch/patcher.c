@@ -153,6 +153,11 @@ int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
 	return t->ops->read(t, p->slots[site].miss, miss, sizeof(*miss));
 }
 
+bool patch_learned_before(const struct patcher *p, uint32_t site)
+{
+	return site < p->guest->sites.count && p->slots[site].table;
+}
+
 int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table)
 {
 	struct target *t = p->guest->target;
