@@ -16,15 +16,17 @@ mkdir -p "$O/linux"
 	skip "no guest kernel: it is fetched with apt-get, or set HOTRAIL_CLOUD_DEB"
 [ -f "$O/linux/initrd.cpio" ] || sh vm-images/linux/initramfs.sh "$O/linux/initrd.cpio" ||
 	skip "no root file system for the guest: apt-get install busybox-static cpio"
+MODULES=$O/linux/modules sh vm-images/linux/initramfs.sh "$O/linux/devices.cpio" tests/linux/devices.sh ||
+	skip "no root file system for the guest: apt-get install busybox-static cpio"
 # The program that drives the engine itself, with a guest that works until it is told to stop.
 promote=$O/tests/linux/test_promote
-[ ! -x "$promote" ] || sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
+sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
 	skip "no root file system for the guest: apt-get install busybox-static cpio"
 guest() {
 	echo "HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio"
 }
 files=(--file "$O/hotrail:/hotrail")
-for f in vmlinuz-cloud initrd.cpio load.cpio; do
+for f in vmlinuz-cloud initrd.cpio load.cpio devices.cpio; do
 	[ -f "$O/linux/$f" ] || continue
 	files+=(--file "$O/linux/$f:/linux/$f")
 done

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# A tiny root file system for a Linux guest: initramfs.sh OUT.cpio [SCRIPT...]
+# A tiny root file system for a Linux guest: [MODULES=FOLDER] initramfs.sh OUT.cpio [SCRIPT...]
 #
+# The kernel modules in MODULES go to /lib/modules.
 # busybox, /dev, /proc and /sys; prints a marker line with the CPU count and kernel release, then
 # runs the SCRIPTs (copied to /init.d, in the given order) or, without any, a shell on the
 # console. Powers off at the end.
@@ -22,6 +23,10 @@ skeleton "$root"
 mkdir -p "$root/init.d"
 cp "$here/init" "$root/init"
 chmod 755 "$root/init"
+if [ -n "${MODULES:-}" ]; then
+	mkdir -p "$root/lib/modules"
+	cp "$MODULES"/*.ko "$root/lib/modules/" || die "$MODULES has no kernel modules"
+fi
 n=10
 for script in "$@"; do
 	[ -f "$script" ] || die "$script: no such file"
