@@ -54,7 +54,7 @@ for t in tests/linux/test_*.sh; do
 	echo "env HOTRAIL=/hotrail HOTRAIL_LINUX=/linux $t"
 done >"$list"
 [ ! -x "$promote" ] || echo "env $(guest /linux) $promote" >>"$list"
-vm-images/nested/run.sh --timeout "$limit" --memory 1536 "${files[@]}" --list "$list"
+tests/in_rig.sh "$limit" --memory 1536 "${files[@]}" --list "$list"
 status=$?
 [ $status -eq 125 ] && [ ! -f "$O/nested/bzImage" ] && skip "no kernel for the emulated machine could be fetched"
 exit $status

@@ -22,10 +22,11 @@ deb=${HOTRAIL_KERNEL_DEB:-$(debian_kernel "$work/deb" linux-image-amd64)}
 [ -f "$deb" ] || die "$deb: no such package file"
 
 dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/tree" --wildcards \
-	'./boot/vmlinuz-*' '*/irqbypass.ko*' '*/ccp.ko*' '*/kvm.ko*' '*/kvm-amd.ko*' ||
+	'./boot/vmlinuz-*' '*/irqbypass.ko*' '*/ccp.ko*' '*/kvm.ko*' '*/kvm-amd.ko*' \
+	'*/net/tun.ko*' ||
 	die "$deb is not a standard Debian kernel: it lacks the kernel or a KVM module"
 debian_modules "$work/tree" "$out/modules" kernel/virt/lib/irqbypass kernel/drivers/crypto/ccp/ccp \
-	kernel/arch/x86/kvm/kvm kernel/arch/x86/kvm/kvm-amd
+	kernel/arch/x86/kvm/kvm kernel/arch/x86/kvm/kvm-amd kernel/drivers/net/tun
 # Last: its presence says that all is there.
 cp "$work"/tree/boot/vmlinuz* "$out/bzImage.new"
 mv "$out/bzImage.new" "$out/bzImage"
