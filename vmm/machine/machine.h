@@ -45,13 +45,13 @@ struct machine_regs {
 
 /* Why a vCPU stopped for good; the run ends, the report is shown. */
 enum machine_end {
-	MACHINE_END_NONE, /* still running */
-	MACHINE_END_STOPPED, /* machine_stop() */
+	MACHINE_END_NONE,     /* still running */
+	MACHINE_END_STOPPED,  /* machine_stop() */
 	MACHINE_END_SHUTDOWN, /* triple fault, or the process backend's equivalent signal */
-	MACHINE_END_FAULT, /* access, instruction or system call the guest may not make */
+	MACHINE_END_FAULT,    /* access, instruction or system call the guest may not make */
 	MACHINE_END_INTERNAL, /* KVM_EXIT_INTERNAL_ERROR, unknown exit */
 	MACHINE_END_POWEROFF, /* the guest switched itself off: a clean end */
-	MACHINE_END_RESET, /* the guest asked for a reboot */
+	MACHINE_END_RESET,    /* the guest asked for a reboot */
 };
 
 struct machine_report {
@@ -77,14 +77,15 @@ typedef void (*machine_sample_fn)(void *ctx, unsigned vcpu, const struct machine
 struct machine_config {
 	enum machine_backend backend;
 	enum machine_cpl cpl;
-	unsigned vcpus; /* 1..HOTRAIL_MAX_VCPUS */
+	unsigned vcpus;	    /* 1..HOTRAIL_MAX_VCPUS */
 	uint64_t ram_bytes; /* multiple of 4096; the low 2 MiB are the monitor's (page tables) */
 	bool huge_pages;
 	const struct machine_map *maps;
 	unsigned maps_count;
 	machine_port_fn port;
 	void *port_ctx;
-	const struct machine_pc *pc; /* machine/pc.h: a PC for a real kernel; maps, port are then unused */
+	const struct machine_pc
+		*pc; /* machine/pc.h: a PC for a real kernel; maps, port are then unused */
 };
 
 /* Is this backend usable here? 0, or negative errno with the reason in *err. */
@@ -124,7 +125,7 @@ void machine_on_end(struct machine *m, void (*fn)(void *ctx), void *ctx);
 
 struct machine_pause {
 	uint64_t token;
-	uint64_t begin_ns; /* CLOCK_MONOTONIC when asked */
+	uint64_t begin_ns;  /* CLOCK_MONOTONIC when asked */
 	uint64_t parked_ns; /* when all were parked */
 };
 
@@ -135,12 +136,13 @@ struct machine_pause {
  */
 int machine_pause_begin(struct machine *m, uint32_t budget_us, struct machine_pause *pause,
 			struct error *err);
-/* Thaw. Returns microseconds from begin to thaw; -EINVAL for a token that is not the current one. */
+/* Thaw. Returns microseconds from begin to thaw; -EINVAL for a token that is not the current one.
+ */
 int64_t machine_pause_end(struct machine *m, struct machine_pause *pause);
 
 /* Run fn on a parked vCPU's own thread and wait for it. Only between pause_begin and pause_end. */
-int machine_vcpu_task(struct machine *m, unsigned vcpu, int (*fn)(struct machine *m, unsigned vcpu,
-			void *arg), void *arg);
+int machine_vcpu_task(struct machine *m, unsigned vcpu,
+		      int (*fn)(struct machine *m, unsigned vcpu, void *arg), void *arg);
 /* Registers of a parked vCPU. */
 int machine_get_regs(struct machine *m, unsigned vcpu, struct machine_regs *regs);
 
@@ -152,20 +154,21 @@ void machine_kick(struct machine *m, unsigned vcpu); /* any thread; async-signal
 /* Thread whose user-mode events are the guest's (perf_event_open pid argument);
  * overflow signals sent to it interrupt the vCPU. */
 pid_t machine_vcpu_tid(const struct machine *m, unsigned vcpu);
-/* The signal that, sent to machine_vcpu_tid(), has the effect of machine_kick(). Better below SIGRTMIN:
- * pending ones then coalesce, where a full real-time queue turns perf's into SIGIO. 0 = none would do. */
+/* The signal that, sent to machine_vcpu_tid(), has the effect of machine_kick(). Better below
+ * SIGRTMIN: pending ones then coalesce, where a full real-time queue turns perf's into SIGIO. 0 =
+ * none would do. */
 int machine_kick_signal(const struct machine *m);
 /* Single-step a parked vCPU by one instruction; regs afterwards. -ENOTSUP where impossible. */
 int machine_step(struct machine *m, unsigned vcpu, struct machine_regs *regs, struct error *err);
-/* The same again and again, as long as more(ctx, registers after the step) says so. On the vCPU's thread:
- * without a hand-over a step, which costs more than the step where cores are few. */
+/* The same again and again, as long as more(ctx, registers after the step) says so. On the vCPU's
+ * thread: without a hand-over a step, which costs more than the step where cores are few. */
 typedef bool (*machine_step_fn)(void *ctx, const struct machine_regs *regs);
 int machine_step_while(struct machine *m, unsigned vcpu, machine_step_fn more, void *ctx,
 		       struct error *err);
 /* Interrupt the vCPU once, when it is about to execute `addr`: the sample hook then finds RIP there
- * and the breakpoint is gone. One a vCPU, in a debug register: no byte of the guest changes. A new one
- * replaces it, 0 removes it. Any thread; a hit that meets a pause is lost. -ENOTSUP with the reason
- * where a trial showed that it never fires (a call with 0 asks just that). */
+ * and the breakpoint is gone. One a vCPU, in a debug register: no byte of the guest changes. A new
+ * one replaces it, 0 removes it. Any thread; a hit that meets a pause is lost. -ENOTSUP with the
+ * reason where a trial showed that it never fires (a call with 0 asks just that). */
 int machine_set_breakpoint(struct machine *m, unsigned vcpu, gva_t addr, struct error *err);
 
 #endif

@@ -11,7 +11,7 @@
 /* Always shown together (law 8). taken = attributed + elsewhere. */
 struct sampler_stats {
 	uint64_t taken, attributed, elsewhere; /* elsewhere: no site could be named */
-	uint64_t lost; /* ring full, throttled or coalesced */
+	uint64_t lost;			       /* ring full, throttled or coalesced */
 	uint64_t unmatched; /* of samples that hold whole calls: those seen in part only */
 };
 
