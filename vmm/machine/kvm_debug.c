@@ -115,7 +115,7 @@ static bool trial(int cpl)
 	pid_t pid = fork();
 
 	if (!pid)
-		_exit(trial_here(cpl) ? 0 : 1);
+		_exit(trial_here(cpl) ? 0 : 1); /* lint: child */
 	if (pid < 0)
 		return false;
 	if (ended(pid, &status, TRIAL_LIMIT_NS))
