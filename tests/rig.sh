@@ -19,7 +19,12 @@ for t in "$O"/tests/kvm/test_* "$O"/tests/hostile/test_guest*; do
 	*) echo "env HOTRAIL_RIG=1 HOTRAIL=/hotrail HOTRAIL_IMAGES=/yard $t" ;;
 	esac
 done >"$list"
-tests/in_rig.sh "$limit" --each 600 --memory 2048 --file "$O/hotrail:/hotrail" \
+# The live screen needs to know its terminal.
+terminal=()
+for t in /lib/terminfo/x/xterm /usr/share/terminfo/x/xterm; do
+	[ ! -e "$t" ] || terminal=(--file "$t")
+done
+tests/in_rig.sh "$limit" "${terminal[@]}" --each 600 --memory 2048 --file "$O/hotrail:/hotrail" \
 	--file "$O/yard:/yard" --list "$list"
 status=$?
 [ $status -eq 125 ] && [ ! -f "$O/nested/bzImage" ] && skip "no kernel for the emulated machine could be fetched"
