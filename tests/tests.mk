@@ -18,11 +18,13 @@ rig := rig=tests/rig.sh
 linux := linux=tests/linux.sh
 linux-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linux/test_*.c)))
 
+# An emulated machine is slow; every test program has a time limit of its own.
+rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),1800)
 test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
 
 check: all $(unit) $(guest-tests) $(linux-tests)
-	$(Q)$(if $(have-kvm),,scripts/deps.sh rig || true)
-	$(Q)$(test-env) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
+	$(Q)scripts/deps.sh rig || true
+	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
 
 check-unit: $(unit)
 	$(Q)$(test-env) tests/run.sh $(O) $(unit)
@@ -32,7 +34,7 @@ check-kvm: all $(guest-tests)
 
 check-rig: all $(guest-tests)
 	$(Q)scripts/deps.sh rig
-	$(Q)$(test-env) tests/run.sh $(O) $(rig)
+	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(rig)
 
 check-linux: $(O)/hotrail $(linux-tests)
 	$(Q)scripts/deps.sh rig || true

@@ -12,7 +12,6 @@
 /* Edges kept per site on average, and the least a small guest gets; bounds memory (law 6). */
 #define EDGES_PER_SITE 16
 #define EDGES_MIN      4096
-#define PROMOTE_ROUNDS 20
 
 static int start_sampler(struct engine *e, struct error *err)
 {
@@ -170,21 +169,6 @@ static int one_round(struct engine *e, double coverage, bool named, struct engin
 	return settle_round(e, coverage, named, r, err);
 }
 
-/* A large kernel has more sites than one round looks at; who asks waits for some more rounds. */
-static int all_rounds(struct engine *e, double coverage, struct engine_result *r, struct error *err)
-{
-	unsigned round;
-	int ret = 0;
-
-	find_choose_stale(e);
-	for (round = 0; !ret && round < PROMOTE_ROUNDS; round++) {
-		if (!follow_choose_round(e) && round)
-			break;
-		ret = one_round(e, coverage, false, r, err);
-	}
-	return ret;
-}
-
 static int promote_locked(struct engine *e, const struct engine_promote *p, struct engine_result *r,
 			  struct error *err)
 {
@@ -197,7 +181,11 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)
 		return settle_plan(e, coverage, named, r, err);
-	return named ? one_round(e, coverage, true, r, err) : all_rounds(e, coverage, r, err);
+	if (!named) { /* who asks now means now: everything is counted anew */
+		find_choose_stale(e);
+		follow_choose_round(e);
+	}
+	return one_round(e, coverage, named, r, err);
 }
 
 int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,

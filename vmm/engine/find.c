@@ -116,7 +116,7 @@ size_t find_choose_stale(struct engine *e)
 	uint32_t s;
 
 	for (s = 0; s < e->sites; s++)
-		if (now - e->info[s].learned_ns > STALE_NS &&
+		if (e->info[s].learned_ns < now - STALE_NS &&
 		    (e->info[s].rate > 0 || sweep_takes(e, s, &room)))
 			chosen += choose(e, s, UINT64_MAX);
 	return chosen;

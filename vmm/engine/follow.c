@@ -19,8 +19,9 @@
  */
 #define PHASE_SHARE 0.10
 #define PHASE_SITES 3
-/* Judge the gain this long after a round. */
-#define JUDGE_NS 1000000000ull
+/* Judge the gain over so long after a round, so often before it is believed. */
+#define JUDGE_NS    1000000000ull
+#define JUDGED_GOOD 3
 
 struct loop {
 	struct engine *e;
@@ -28,6 +29,7 @@ struct loop {
 	uint64_t round_ns;	  /* last learning round, 0 = none yet */
 	uint64_t work0, work0_ns; /* before the first promotion */
 	double before;		  /* guest work per second without promotions, 0 = unknown */
+	unsigned good;		  /* seconds that were not slower than before */
 	bool judged;
 };
 
@@ -45,6 +47,16 @@ static void remember_before(struct loop *l)
 		l->before = (e->config.work(e->config.work_ctx) - l->work0) / seconds;
 }
 
+static void remember_work(struct loop *l)
+{
+	struct engine *e = l->e;
+
+	if (!e->config.work)
+		return;
+	l->work0 = e->config.work(e->config.work_ctx);
+	l->work0_ns = clock_ns();
+}
+
 static void round_now(struct loop *l)
 {
 	struct engine *e = l->e;
@@ -57,10 +69,7 @@ static void round_now(struct loop *l)
 		settle_round(e, 0, false, NULL, NULL);
 	e->relearned += l->round_ns != 0;
 	l->round_ns = clock_ns();
-	if (e->config.work) {
-		l->work0 = e->config.work(e->config.work_ctx);
-		l->work0_ns = l->round_ns;
-	}
+	remember_work(l);
 }
 
 /* Everything promoted and everything that may have become hot is learned anew. */
@@ -93,11 +102,16 @@ static void judge(struct loop *l)
 	struct engine_result r;
 	double after;
 
-	if (l->judged || !e->config.work || l->before <= 0 || now - l->round_ns < JUDGE_NS)
+	if (l->judged || !e->config.work || l->before <= 0 || now - l->work0_ns < JUDGE_NS)
 		return;
-	l->judged = true;
 	after = (e->config.work(e->config.work_ctx) - l->work0) / ((now - l->work0_ns) / 1e9);
-	if (after >= l->before || !pays_not(e))
+	remember_work(l);
+	if (after >= l->before) { /* one lucky second is no proof */
+		l->judged = ++l->good >= JUDGED_GOOD;
+		return;
+	}
+	l->judged = true;
+	if (!pays_not(e))
 		return;
 	e->follow = false;
 	e->rolled_back++;
@@ -163,10 +177,7 @@ void *follow_thread(void *engine)
 
 	l.drifted = calloc(e->sites + 1, sizeof(*l.drifted));
 	pthread_mutex_lock(&e->lock);
-	if (e->config.work) {
-		l.work0 = e->config.work(e->config.work_ctx);
-		l.work0_ns = clock_ns();
-	}
+	remember_work(&l);
 	while (!e->stop) {
 		wait_tick(e);
 		if (e->stop || !l.drifted)

@@ -116,9 +116,12 @@ int learn_round(struct engine *e, struct error *err)
 	if (ret)
 		goto out_free;
 	begin = clock_ns();
-	for (i = 0; i < n; i++) /* a table used before still holds that round's counts */
-		if (outcomes[i].result == PATCH_APPLIED)
+	for (i = 0; i < n; i++) {
+		if (outcomes[i].result == PATCH_APPLIED) /* it may hold an earlier round's counts */
 			patch_clear_learn(e->patcher, requests[i].site);
+		else if (outcomes[i].reason == PATCH_REASON_PROTECTED)
+			e->info[requests[i].site].learned_ns = UINT64_MAX; /* nothing will change */
+	}
 	count_for(e, e->config.learn_ms);
 	fold_round(e, (clock_ns() - begin) / 1e9);
 
