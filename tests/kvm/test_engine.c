@@ -140,6 +140,49 @@ static void promote_then_demote(void)
 	finish(&r);
 }
 
+static void measure(struct rig *r, struct engine_measure *m)
+{
+	unsigned tries = 0;
+	int ret;
+
+	do
+		ret = engine_measure(r->e, 200, m, NULL);
+	while (ret == -ETIMEDOUT && ++tries < 20);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+	CU_ASSERT_EQUAL(m->counted + m->uncounted, r->i->guest->sites.count);
+	CU_ASSERT_TRUE(m->calls > 0);
+	CU_ASSERT_TRUE(m->hits <= m->promoted_calls && m->promoted_calls <= m->calls);
+}
+
+static void coverage_is_counted(void)
+{
+	struct engine_config c = {.policy = POLICY_DEFAULT};
+	struct engine_result result;
+	struct engine_measure m;
+	struct engine_status s;
+	struct rig r;
+	double by_misses;
+
+	start(&r, &c);
+	clock_sleep_ms(200);
+	measure(&r, &m);
+	CU_ASSERT_EQUAL(m.promoted_calls + m.hits + m.misses, 0);
+	CU_ASSERT_EQUAL(changed_sites(&r), 0);
+	promote(&r, &result);
+	engine_result_free(&result);
+	measure(&r, &m);
+	/* Not all: a 64-way dispatch of the yard keeps missing. */
+	CU_ASSERT_TRUE(m.hits > 0.9 * m.calls);
+	CU_ASSERT_TRUE(m.misses > 0);
+	/* The same by the other counters, in another window. */
+	by_misses = 1 - m.misses / m.miss_s / (m.promoted_calls / m.learn_s);
+	CU_ASSERT_DOUBLE_EQUAL(by_misses, (double)m.hits / m.promoted_calls, 0.05);
+	engine_get_status(r.e, &s);
+	CU_ASSERT_EQUAL(s.learning, 0);
+	CU_ASSERT_EQUAL(changed_sites(&r), s.promoted);
+	finish(&r);
+}
+
 static void dry_run_touches_nothing(void)
 {
 	struct engine_config c = {.policy = POLICY_DEFAULT};
@@ -395,6 +438,7 @@ static void a_profile_starts_another_guest_warm(void)
 
 static const struct suite_test tests[] = {
 	{"promote and demote a running guest", promote_then_demote},
+	{"coverage is counted and nothing stays", coverage_is_counted},
 	{"a dry run touches nothing", dry_run_touches_nothing},
 	{"a named promotion moves one site", one_named_site},
 	{"a phase change is followed", follows_a_phase_change},

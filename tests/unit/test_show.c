@@ -12,8 +12,9 @@
 
 #define DATA "tests/data/show/"
 
-static const char *const kinds[] = {"ps",     "status", "sites",   "top",	  "change",
-				    "verify", "doctor", "profile", "bench-micro", "bench-yard"};
+static const char *const kinds[] = {"ps",	   "status",	 "sites",      "top",
+				    "change",	   "verify",	 "doctor",     "profile",
+				    "bench-micro", "bench-yard", "bench-linux"};
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* The document as that kind's screen; caller frees. */

@@ -151,6 +151,20 @@ static int run_without_mitigations(struct linux_bench *b, struct error *err)
 	return ret;
 }
 
+/* Failed requests, sites that are not as they should be, complaints of the kernel: all must be 0.
+ */
+static void sum_failures(struct linux_bench *b)
+{
+	json_int_t sum = json_integer_value(json_object_get(b->doc, "verify_differ")) +
+			 json_integer_value(json_object_get(b->doc, "kernel_complaints"));
+	size_t i;
+
+	for (i = 0; i < WORKLOADS; i++)
+		sum += json_integer_value(
+			json_object_get(json_object_get(b->loads, workloads[i]), "errors"));
+	json_object_set_new(b->doc, "failures", json_integer(sum));
+}
+
 static int run_all(struct linux_bench *b, struct error *err)
 {
 	int ret = boot(b, err);
@@ -165,6 +179,8 @@ static int run_all(struct linux_bench *b, struct error *err)
 	if (!ret)
 		ret = check_after(b, err);
 	linux_bench_close(&b->guest);
+	if (!ret)
+		sum_failures(b);
 	if (!ret && !b->emulated)
 		ret = run_without_mitigations(b, err);
 	if (!ret)
