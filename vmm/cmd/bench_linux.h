@@ -17,6 +17,8 @@ struct linux_bench_guest {
 	struct guest *guest;
 	struct engine *engine;
 	double boot_s; /* from the first instruction to the first process */
+	/* With its sites promoted for the first time, before the benchmark's own tables. */
+	double rss_mib;
 };
 
 struct linux_bench_files {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/clock.h"
+#include "util/rss.h"
 #include "util/stats.h"
 
 #define ANSWER_LIMIT_MS                                                                            \
@@ -15,6 +16,7 @@
 /* Each call counts for a tenth of a second; what is rare is seen by one of a few. */
 #define PROMOTE_CALLS 3
 #define MEASURE_MS    1000
+#define WARM_SECONDS  2
 
 struct load {
 	struct linux_bench_guest *g;
@@ -55,6 +57,15 @@ static int run(struct load *l, unsigned seconds, double *value, struct error *er
 {
 	return linux_bench_run(l->g, l->name, seconds, value, &l->errors, l->unit, sizeof(l->unit),
 			       err);
+}
+
+/* A run that got nothing done is no figure. */
+static int run_measured(struct load *l, double *value, struct error *err)
+{
+	int ret = run(l, l->o->seconds, value, err);
+
+	l->errors += !ret && *value <= 0;
+	return ret;
 }
 
 static int set_load(struct load *l, bool on, struct error *err)
@@ -114,6 +125,8 @@ static int promote(struct load *l, struct error *err)
 		} while (linux_bench_again(ret, &tries));
 	}
 	l->busy += tries;
+	if (!l->g->rss_mib)
+		l->g->rss_mib = rss_beyond_memfd() / 1048576.0;
 	l->promote_s = (clock_ns() - begin) / 1e9;
 	return ret;
 }
@@ -172,18 +185,17 @@ static void show_progress(struct load *l, unsigned round, double part)
 
 static int run_round(struct load *l, unsigned round, struct error *err)
 {
-	unsigned seconds = l->o->seconds;
 	int ret = demote(l, err);
 
 	show_progress(l, round, 0);
 	if (!ret)
-		ret = run(l, seconds, &l->base[round], err);
+		ret = run_measured(l, &l->base[round], err);
 	show_progress(l, round, 0.3);
 	/* Later rounds know the sites: they only have to be put back under load. */
 	if (!ret)
-		ret = promote_under_load(l, round ? 1 : seconds, err);
+		ret = promote_under_load(l, round ? 1 : l->o->seconds, err);
 	show_progress(l, round, 0.6);
-	return ret ? ret : run(l, seconds, &l->promoted[round], err);
+	return ret ? ret : run_measured(l, &l->promoted[round], err);
 }
 
 static int run_all(struct load *l, struct error *err)
@@ -191,7 +203,7 @@ static int run_all(struct load *l, struct error *err)
 	double first;
 	unsigned round;
 	/* Servers start, caches fill: not measured. */
-	int ret = run(l, 1, &first, err);
+	int ret = run(l, WARM_SECONDS, &first, err);
 
 	for (round = 0; !ret && round < l->o->rounds; round++)
 		ret = run_round(l, round, err);

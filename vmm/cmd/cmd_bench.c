@@ -17,7 +17,7 @@ static const struct cmd_option option_table[] = {
 	 "yard: how long one build runs in a round", 10, 60000},
 	{"kernel", 0, CMD_TEXT, &options.kernel, "FILE", "linux: kernel of the guest", 0, 0},
 	{"initrd", 0, CMD_TEXT, &options.initrd, "FILE", "linux: its root file system", 0, 0},
-	{"seconds", 's', CMD_UNSIGNED, &options.seconds, "N", "linux: how long one run takes", 1,
+	{"seconds", 's', CMD_UNSIGNED, &options.seconds, "N", "linux: how long one run takes", 2,
 	 3600},
 	{"boots", 0, CMD_UNSIGNED, &options.boots, "N", "linux: boots that are timed", 1,
 	 BENCH_MAX_ROUNDS},
