@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tracks by decoding them, and the specifications that are refused. */
+#include "suite.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "patch/track.h"
+#include "x86/decode.h"
+
+/* Walk a block: every instruction decodes, every jmp is followed by int3, branches lead where
+ * meant. */
+static void decode_block(const uint8_t *bytes, int len, gva_t at, const struct track_spec *spec)
+{
+	unsigned jcc = 0, jmp = 0, int3 = 0;
+	bool after_jmp = false;
+	struct x86_insn in;
+	int i;
+
+	for (i = 0; i < len; i += in.len) {
+		CU_ASSERT_EQUAL_FATAL(x86_decode(bytes + i, (size_t)(len - i), at + (gva_t)i, &in),
+				      0);
+		CU_ASSERT_EQUAL(after_jmp, in.kind == X86_INT3);
+		after_jmp = in.kind == X86_JMP_REL32;
+		if (in.kind == X86_JCC_REL32 && spec)
+			CU_ASSERT_EQUAL(in.target, spec->targets[jcc]);
+		if (in.kind == X86_JMP_REL32 && spec)
+			CU_ASSERT_EQUAL(in.target, spec->thunk);
+		jcc += in.kind == X86_JCC_REL32;
+		jmp += in.kind == X86_JMP_REL32;
+		int3 += in.kind == X86_INT3;
+		CU_ASSERT(in.kind == X86_OTHER || in.kind == X86_JCC_REL32 ||
+			  in.kind == X86_JMP_REL32 || in.kind == X86_INT3);
+	}
+	CU_ASSERT_EQUAL(i, len);
+	CU_ASSERT_EQUAL(jmp, int3);
+	CU_ASSERT_EQUAL(jcc, spec ? spec->ntargets : 0);
+	CU_ASSERT_EQUAL(jmp, spec ? 1 : 2);
+}
+
+static const struct track_spec high = {
+	.reg = HOTRAIL_R12,
+	.thunk = 0xffffffff81e00c00,
+	.ntargets = 4,
+	.miss = 0xffffffff82010004,
+	.targets = {0xffffffff81000000, 0xffffffff81200000, 0xffffffff81300040, 0xffffffff817fffff},
+};
+
+static void blocks_decode_back(void)
+{
+	const gva_t at = 0xffffffff82000040, tab = 0xffffffff82010040;
+	struct track_spec s = high;
+	uint8_t buf[TRACK_MAX_BYTES];
+	int len, reg;
+
+	for (reg = 0; reg < HOTRAIL_REGS; reg++) {
+		if (reg == HOTRAIL_RSP)
+			continue;
+		s.reg = (enum hotrail_reg)reg;
+		for (s.ntargets = 1; s.ntargets <= 4; s.ntargets++) {
+			len = track_encode(&s, at, buf, sizeof(buf));
+			CU_ASSERT(len > 0 && len <= 64);
+			decode_block(buf, len, at, &s);
+		}
+		len = track_encode_learn(s.reg, s.thunk, tab, at, buf, sizeof(buf));
+		CU_ASSERT(len > 0 && len <= TRACK_MAX_BYTES);
+		decode_block(buf, len, at, NULL);
+	}
+}
+
+static void a_one_target_track_byte_for_byte(void)
+{
+	static const uint8_t want[] = {
+		0x48, 0x3d, 0x00, 0x10, 0x00, 0x81, /* cmp $0xffffffff81001000, %rax */
+		0x0f, 0x84, 0xf4, 0x0f, 0x00, 0xff, /* je there */
+		0xff, 0x05, 0xee, 0xff, 0x00, 0x00, /* incl 0xffffffff82010000(%rip) */
+		0xe9, 0xe9, 0x1f, 0x00, 0xff,	    /* jmp thunk at 0xffffffff81002000 */
+		0xcc,
+	};
+	const struct track_spec s = {.reg = HOTRAIL_RAX,
+				     .thunk = 0xffffffff81002000,
+				     .targets = {0xffffffff81001000},
+				     .ntargets = 1,
+				     .miss = 0xffffffff82010000};
+	uint8_t buf[TRACK_MAX_BYTES];
+
+	CU_ASSERT_EQUAL(track_encode(&s, 0xffffffff82000000, buf, sizeof(buf)), (int)sizeof(want));
+	CU_ASSERT_EQUAL(memcmp(buf, want, sizeof(want)), 0);
+}
+
+static int with(struct track_spec s, gva_t at, size_t cap)
+{
+	uint8_t buf[TRACK_MAX_BYTES];
+
+	return track_encode(&s, at, buf, cap);
+}
+
+static void bad_specs_are_refused(void)
+{
+	const gva_t at = 0xffffffff82000000, tab = 0xffffffff82010000, far = 0x100000;
+	uint8_t buf[TRACK_MAX_BYTES];
+	struct track_spec s = high;
+
+	CU_ASSERT(with(s, at, TRACK_MAX_BYTES) > 0);
+	CU_ASSERT_EQUAL(with(s, at, 63), -ENOSPC);
+	CU_ASSERT_EQUAL(with(s, at + 8, 96), -EINVAL);
+	s.reg = HOTRAIL_RSP;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s.reg = HOTRAIL_REGS;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s = high;
+	s.ntargets = 0;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s.ntargets = 5;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s = high;
+	s.thunk = 0;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s = high;
+	s.miss += 2;
+	CU_ASSERT_EQUAL(with(s, at, 96), -EINVAL);
+	s = high;
+	s.targets[2] = 0xffff888000000000;
+	CU_ASSERT_EQUAL(with(s, at, 96), -ERANGE);
+	s.targets[2] = 0x80000000;
+	CU_ASSERT_EQUAL(with(s, at, 96), -ERANGE);
+	s = high;
+	s.thunk = 0xfffffffeffffff00;
+	CU_ASSERT_EQUAL(with(s, at, 96), -ERANGE);
+	s = high;
+	s.miss = 0xffff888000000000;
+	CU_ASSERT_EQUAL(with(s, at, 96), -ERANGE);
+
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RSP, high.thunk, tab, at, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, 0, tab, at, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab + 8, at, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, at + 1, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x80000000, at, buf, 96),
+			-ERANGE);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x7fffffc0, at, buf, 96),
+			-ERANGE);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, far, tab, 0xffff888000000000, buf, 96),
+			-ERANGE);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, at, buf, 40), -ENOSPC);
+}
+
+static const struct suite_test tests[] = {
+	{"blocks decode back", blocks_decode_back},
+	{"a one target track byte for byte", a_one_target_track_byte_for_byte},
+	{"bad specs are refused", bad_specs_are_refused},
+};
+
+SUITE_MAIN("track bytes", tests, 60)
