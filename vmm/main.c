@@ -2,6 +2,7 @@
 /* argv -> subcommand table. The only place where the process ends by itself. */
 #include "cmd/cmd.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,8 +75,16 @@ static int finish(int code)
 	return code;
 }
 
+/*
+ * Kernels and tables of thousands of sites come and go as large blocks. The C library would learn
+ * from the first ones to keep such blocks in its heap, where they stay resident; with the threshold
+ * fixed at its default the memory goes back (mallopt(3)).
+ */
+#define LARGE_BLOCK (128 * 1024)
+
 int main(int argc, char **argv)
 {
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	if (argc < 2) {
 		usage(stderr);
 		return HOTRAIL_EXIT_USAGE;
