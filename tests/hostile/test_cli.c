@@ -72,6 +72,21 @@ static void test_usage(void)
 	refused(cli("profile", "export", "a", "b", NULL), 2, "arguments");
 }
 
+/* Where such a guest cannot run, the words say where it can; where it can, what is missing. */
+static void test_bench_linux(void)
+{
+	bool kvm = !access("/dev/kvm", R_OK | W_OK);
+	struct run *r = cli("bench", "linux", "--kernel", "/no/such/kernel", "--initrd",
+			    "/no/such/initrd", NULL);
+
+	if (kvm && r->code != 4)
+		refused(r, 1, "/no/such/kernel");
+	else
+		refused(r, 4, "make bench-linux-rig");
+	refused(cli("bench", "linux", "--seconds", "1", NULL), 2, "--seconds");
+	refused(cli("bench", "windows", NULL), 2, "linux");
+}
+
 static void test_no_guest(void)
 {
 	static const char *const names[] = {"top", "sites", "status", "verify", "stop"};
@@ -200,6 +215,7 @@ static void test_unwritable_folders(void)
 static const struct suite_test tests[] = {
 	{"help of every command", test_help},
 	{"mistakes in the command line", test_usage},
+	{"a Linux benchmark that cannot run", test_bench_linux},
 	{"no guest of that name", test_no_guest},
 	{"hostile guest names", test_hostile_names},
 	{"files that are no profiles", test_profile_files},
