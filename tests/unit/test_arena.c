@@ -48,13 +48,13 @@ static void law_4_nothing_is_handed_out_twice(void)
 		for (n = 0; n < sizeof(struct track_learn_table); n++)
 			twice += data[at - good.data + n]++;
 	}
-	for (blocks = 0; !arena_alloc_counter(&a, &at); blocks++)
-		for (n = 0; n < 4; n++)
+	for (blocks = 0; !arena_alloc_misses(&a, &at); blocks++)
+		for (n = 0; n < TRACK_MISS_SPAN; n += n % TRACK_MISS_STRIDE == 3 ? 61 : 1)
 			twice += data[at - good.data + n]++;
 	CU_ASSERT(blocks > 8);
 	CU_ASSERT_EQUAL(twice, 0);
-	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), -ENOSPC);
-	CU_ASSERT_EQUAL(arena_alloc_table(&a, 4, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_misses(&a, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_table(&a, TRACK_MISS_SPAN, &at), -ENOSPC);
 	CU_ASSERT(a.code_used <= good.code_size && a.data_used <= good.data_size);
 }
 
@@ -81,22 +81,21 @@ static void blocks_are_aligned_and_cross_as_few_lines_as_possible(void)
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 0, &at), -EINVAL);
 }
 
-static void counters_keep_their_distance_while_there_is_room(void)
+/* Sixteen sites share a group of lines; each has a word in every one of them. */
+static void miss_counters_are_packed_in_groups(void)
 {
-	gva_t at, before = 0;
+	gva_t at, first = 0;
 	struct arena a;
 	unsigned n;
 
 	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
-	for (n = 0; n < 32; n++) { /* half of 64 lines */
-		CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), 0);
-		CU_ASSERT(!before || at / 64 != before / 64);
-		CU_ASSERT_EQUAL(at % 4, 0);
-		before = at;
+	for (n = 0; !arena_alloc_misses(&a, &at); n++) {
+		if (n % 16 == 0)
+			first = at;
+		CU_ASSERT_EQUAL(at, first + 4 * (n % 16));
+		CU_ASSERT_EQUAL(first % 64, 0);
 	}
-	for (n = 0; !arena_alloc_counter(&a, &at); n++)
-		;
-	CU_ASSERT_EQUAL(n, 32 * 16); /* the rest is packed, nothing wasted */
+	CU_ASSERT_EQUAL(n, 4096 / TRACK_MISS_SPAN * 16); /* nothing is wasted */
 }
 
 static void reserved_bytes_are_not_handed_out(void)
@@ -112,7 +111,7 @@ static void reserved_bytes_are_not_handed_out(void)
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 16, &at), 0);
 	CU_ASSERT(at > good.code + 0x446);
 	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0x100, 4), 0);
-	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), 0);
+	CU_ASSERT_EQUAL(arena_alloc_misses(&a, &at), 0);
 	CU_ASSERT(at >= good.data + 0x140);
 	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code - 16, 16), -EINVAL);
 	CU_ASSERT_EQUAL(arena_reserve_code(&a, good.code + 0xff0, 17), -EINVAL);
@@ -163,7 +162,7 @@ static void an_empty_arena_is_always_full(void)
 
 	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &none, TEXT, TEXT_END, NULL), 0);
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 1, &at), -ENOSPC);
-	CU_ASSERT_EQUAL(arena_alloc_counter(&a, &at), -ENOSPC);
+	CU_ASSERT_EQUAL(arena_alloc_misses(&a, &at), -ENOSPC);
 	CU_ASSERT_EQUAL(arena_alloc_table(&a, 64, &at), -ENOSPC);
 	CU_ASSERT_EQUAL(arena_reserve_code(&a, 0, 1), -EINVAL);
 }
@@ -172,8 +171,7 @@ static const struct suite_test tests[] = {
 	{"law 4 - nothing is handed out twice", law_4_nothing_is_handed_out_twice},
 	{"blocks are aligned and cross as few lines as possible",
 	 blocks_are_aligned_and_cross_as_few_lines_as_possible},
-	{"counters keep their distance while there is room",
-	 counters_keep_their_distance_while_there_is_room},
+	{"miss counters are packed in groups", miss_counters_are_packed_in_groups},
 	{"reserved bytes are not handed out", reserved_bytes_are_not_handed_out},
 	{"broken headers are refused", broken_headers_are_refused},
 	{"an empty arena is always full", an_empty_arena_is_always_full},

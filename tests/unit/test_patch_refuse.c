@@ -182,8 +182,8 @@ static void a_full_arena_is_a_reason(void)
 	CU_ASSERT_EQUAL(apply(r, SITES), 0);
 	for (i = 0; i < SITES; i++)
 		full += outcome(i, PATCH_SKIPPED, PATCH_REASON_ARENA_FULL);
-	CU_ASSERT_EQUAL(sum.applied, 4); /* 24 bytes each, two a line */
-	CU_ASSERT_EQUAL(full, SITES - 4);
+	CU_ASSERT_EQUAL(sum.applied, 2); /* 43 bytes each, one a line */
+	CU_ASSERT_EQUAL(full, SITES - 2);
 	teardown();
 	CU_ASSERT_EQUAL_FATAL(fake_init(&f, SITES), 0);
 	f.guest.arena.data_size = 64;

@@ -167,13 +167,26 @@ static void run(gva_t stub, unsigned reg, gva_t target, unsigned number, gva_t r
 	CU_ASSERT_EQUAL(changed, 0);
 }
 
+/* Which word is counted depends on this thread's stack: the sum is what matters. */
+static uint32_t take_misses(void)
+{
+	uint32_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < TRACK_MISS_WORDS; i++) {
+		uint32_t *word = (uint32_t *)(block + COUNTERS + i * TRACK_MISS_STRIDE);
+
+		sum += *word;
+		*word = 0;
+	}
+	return sum;
+}
+
 static void law_1_a_track_never_changes_meaning(void)
 {
-	uint32_t *miss;
 	unsigned reg, k, i, shape;
 
 	map_block();
-	miss = (uint32_t *)(block + COUNTERS);
 	build_target(99, FAR);
 	for (i = 0; i < HOTRAIL_MAX_TARGETS; i++)
 		build_target(i, TARGET + i * 512);
@@ -194,12 +207,12 @@ static void law_1_a_track_never_changes_meaning(void)
 				CU_ASSERT(track_encode(&s, addr(TRACK), block + TRACK, 0x1000) > 0);
 				stub = build_site(5 + (shape & 1), shape >> 1, addr(TRACK), &site,
 						  &returns);
-				*miss = 0;
+				take_misses();
 				for (i = 0; i < k; i++)
 					run(stub, reg, addr(TARGET + i * 512), i, returns, -1);
-				CU_ASSERT_EQUAL(*miss, 0);
+				CU_ASSERT_EQUAL(take_misses(), 0);
 				run(stub, reg, addr(FAR), 99, returns, -1);
-				CU_ASSERT_EQUAL(*miss, 1);
+				CU_ASSERT_EQUAL(take_misses(), 1);
 			}
 	}
 }

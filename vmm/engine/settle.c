@@ -71,8 +71,7 @@ int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 	return ret;
 }
 
-/* What brings a site back to what it had before the round. */
-static void request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
+void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
 {
 	const struct site_info *info = &e->info[site];
 
@@ -93,7 +92,7 @@ void settle_restore(struct engine *e)
 	for (s = 0; requests && outcomes && s < e->sites; s++) {
 		e->info[s].chosen = false;
 		if (patch_site_state(e->patcher, s)->state == PATCH_LEARNING)
-			request_kept(e, s, &requests[n++]);
+			settle_request_kept(e, s, &requests[n++]);
 	}
 	if (requests && outcomes)
 		settle_apply(e, requests, n, outcomes, &sum, NULL);
@@ -188,7 +187,7 @@ static bool request_for(struct engine *e, const struct policy_decision *d, struc
 		return true;
 	}
 	if (info->chosen)
-		request_kept(e, d->site, r);
+		settle_request_kept(e, d->site, r);
 	return info->chosen;
 }
 
@@ -253,7 +252,7 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 		back_off(&e->info[s], false);
 		e->info[s].chosen = false;
 		r->decision_of[r->n] = SIZE_MAX;
-		request_kept(e, s, &r->requests[r->n++]);
+		settle_request_kept(e, s, &r->requests[r->n++]);
 	}
 	return 0;
 }

@@ -86,6 +86,8 @@ int settle_plan(struct engine *e, double coverage, bool named, struct engine_res
  */
 int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
+/* The request that brings a site back to what it had before the round. */
+void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r);
 /* Give every site in PATCH_LEARNING back what it had before the round. */
 void settle_restore(struct engine *e);
 void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,

@@ -40,8 +40,9 @@ static int check_intent(struct patcher *p, const struct journal_intent *in, long
 	if ((in->state == PATCH_PROMOTED) != (in->ntargets > 0))
 		return unusable(err, in, "a promotion without targets");
 	if (arena_reserve_data(&p->arena, in->counter,
-			       in->state == PATCH_PROMOTED ? sizeof(uint32_t)
-							   : sizeof(struct track_learn_table)))
+			       in->state == PATCH_PROMOTED
+				       ? TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)
+				       : sizeof(struct track_learn_table)))
 		return unusable(err, in, "a counter outside the arena");
 	return 0;
 }

@@ -149,8 +149,6 @@ static int write_paused(struct patcher *p, struct plan *plan, struct patch_outco
 
 static void settle_applied(struct patcher *p, const struct plan_entry *e)
 {
-	static const uint32_t zero;
-	struct target *t = p->guest->target;
 	struct patch_slot *slot = &p->slots[e->site];
 	const struct patch_track *track = e->track ? &p->tracks[e->track - 1] : NULL;
 
@@ -166,7 +164,7 @@ static void settle_applied(struct patcher *p, const struct plan_entry *e)
 	/* Misses of an earlier promotion do not count against this one. A guest that made its
 	 * counters unwritable only spoils its own figures. */
 	if (track->ntargets)
-		(void)t->ops->write(t, slot->miss, &zero, sizeof(zero));
+		(void)patcher_zero_misses(p, slot->miss);
 }
 
 /* Bytes that contradict what was applied here before are nobody's to guess about. */

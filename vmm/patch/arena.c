@@ -149,20 +149,20 @@ int arena_alloc_table(struct arena *a, size_t len, gva_t *at)
 	return 0;
 }
 
-int arena_alloc_counter(struct arena *a, gva_t *at)
+int arena_alloc_misses(struct arena *a, gva_t *at)
 {
-	int rc;
+	gva_t group;
+	int rc = 0;
 
-	if (a->shared_next < a->shared_end) {
-		*at = a->shared_next;
-		a->shared_next += sizeof(uint32_t);
-		return 0;
+	if (a->shared_next == a->shared_end) {
+		rc = arena_alloc_table(a, TRACK_MISS_SPAN, &group);
+		if (rc)
+			return rc;
+		a->shared_next = group;
+		a->shared_end = group + TRACK_MISS_STRIDE;
 	}
-	rc = arena_alloc_table(a, sizeof(uint32_t), at);
-	if (!rc && a->data_used > a->where.data_size / 2) {
-		a->shared_next = *at + sizeof(uint32_t);
-		a->shared_end = a->where.data + a->data_used;
-	}
+	*at = a->shared_next;
+	a->shared_next += sizeof(uint32_t);
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 #define HOTRAIL_PATCH_ARENA_H
 
 #include "guest/guest.h"
+#include "patch/track.h"
 
 #define ARENA_LINE 64
 
@@ -15,7 +16,8 @@ struct arena {
 	struct guest_arena where;
 	uint64_t code_used; /* bytes from the start of the half, all handed out or skipped */
 	uint64_t data_used;
-	gva_t shared_next, shared_end; /* rest of the line that late counters share */
+	gva_t shared_next,
+		shared_end; /* free words in the first line of the latest group of misses */
 };
 
 /*
@@ -33,9 +35,9 @@ int arena_alloc_code(struct arena *a, size_t len, gva_t *at);
 gva_t arena_next_code(const struct arena *a);
 /* A 64-aligned table that shares no cache line. 0 or -ENOSPC. */
 int arena_alloc_table(struct arena *a, size_t len, gva_t *at);
-/* A 4-byte counter: in a cache line of its own while the half is less than half full, packed after
- * that. */
-int arena_alloc_counter(struct arena *a, gva_t *at);
+/* The miss counters of one site, spread as patch/track.h says; sixteen sites share a group of
+ * lines. */
+int arena_alloc_misses(struct arena *a, gva_t *at);
 
 /* Mark what an earlier owner handed out. -EINVAL when it lies outside the half. */
 int arena_reserve_code(struct arena *a, gva_t at, size_t len);

@@ -144,13 +144,36 @@ unsigned patch_count(const struct patcher *p, enum patch_state state)
 	return (unsigned)state <= PATCH_QUARANTINED ? p->counts[state] : 0;
 }
 
+int patcher_zero_misses(struct patcher *p, gva_t miss)
+{
+	static const uint32_t zero;
+	struct target *t = p->guest->target;
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < TRACK_MISS_WORDS; i++)
+		ret = t->ops->write(t, miss + i * TRACK_MISS_STRIDE, &zero, sizeof(zero));
+	return ret;
+}
+
 int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
 {
+	uint8_t span[TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)];
 	struct target *t = p->guest->target;
+	uint32_t word;
+	unsigned i;
+	int ret;
 
 	if (site >= p->guest->sites.count || !p->slots[site].miss)
 		return -EFAULT;
-	return t->ops->read(t, p->slots[site].miss, miss, sizeof(*miss));
+	ret = t->ops->read(t, p->slots[site].miss, span, sizeof(span));
+	if (ret)
+		return ret;
+	for (i = 0, *miss = 0; i < TRACK_MISS_WORDS; i++) {
+		memcpy(&word, span + i * TRACK_MISS_STRIDE, sizeof(word));
+		*miss += word;
+	}
+	return 0;
 }
 
 bool patch_learned_before(const struct patcher *p, uint32_t site)

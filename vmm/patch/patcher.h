@@ -52,4 +52,7 @@ void patcher_shorten_journal(struct patcher *p);
  */
 int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh, struct error *err);
 
+/* All words of a site's miss counters. 0 or -EFAULT. */
+int patcher_zero_misses(struct patcher *p, gva_t miss);
+
 #endif

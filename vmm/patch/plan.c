@@ -95,20 +95,21 @@ static uint32_t find_track(const struct patcher *p, uint32_t site, const struct 
 	return 0;
 }
 
-/* The site's miss counter or learning table, zeroed: the guest can write that half. */
+/* The site's miss counters or learning table, zeroed: the guest can write that half. */
 static enum patch_reason need_counter(struct patcher *p, uint32_t site, bool learn)
 {
 	static const struct track_learn_table zero;
 	struct target *target = p->guest->target;
 	gva_t *where = learn ? &p->slots[site].table : &p->slots[site].miss;
-	size_t len = learn ? sizeof(zero) : sizeof(uint32_t);
 	gva_t at;
 
 	if (*where)
 		return PATCH_REASON_NONE;
-	if (learn ? arena_alloc_table(&p->arena, len, &at) : arena_alloc_counter(&p->arena, &at))
+	if (learn ? arena_alloc_table(&p->arena, sizeof(zero), &at)
+		  : arena_alloc_misses(&p->arena, &at))
 		return PATCH_REASON_ARENA_FULL;
-	if (target->ops->write(target, at, &zero, len))
+	if (learn ? target->ops->write(target, at, &zero, sizeof(zero))
+		  : patcher_zero_misses(p, at))
 		return PATCH_REASON_UNREADABLE;
 	*where = at;
 	return PATCH_REASON_NONE;

@@ -31,6 +31,31 @@ static int finish(const struct x86_emit *e, uint8_t *buf, size_t cap)
 	return (int)e->len;
 }
 
+/* incl miss + ((rsp >> 14) % TRACK_MISS_WORDS) * TRACK_MISS_STRIDE. All registers as they were (law
+ * 1). */
+static void emit_count_miss(struct x86_emit *e, gva_t miss)
+{
+	const uint32_t mask = TRACK_MISS_SPAN - TRACK_MISS_STRIDE;
+	const uint8_t choose[] = {
+		0x41, 0x53,		  /* push %r11 */
+		0x41, 0x89, 0xe3,	  /* mov %esp, %r11d */
+		0x41, 0xc1, 0xeb, 14 - 6, /* shr: bit 14 to that of the stride */
+		0x41, 0x81, 0xe3, (uint8_t)mask, (uint8_t)(mask >> 8), 0, 0, /* and */
+	};
+	const uint8_t count[] = {0x41,
+				 0xff,
+				 0x83,
+				 (uint8_t)miss,
+				 (uint8_t)(miss >> 8),
+				 (uint8_t)(miss >> 16),
+				 (uint8_t)(miss >> 24)}; /* incl miss(%r11) */
+	static const uint8_t restore[] = {0x41, 0x5b};	 /* pop %r11 */
+
+	x86_emit_bytes(e, choose, sizeof(choose));
+	x86_emit_bytes(e, count, sizeof(count));
+	x86_emit_bytes(e, restore, sizeof(restore));
+}
+
 int track_encode(const struct track_spec *spec, gva_t at, uint8_t *buf, size_t cap)
 {
 	uint8_t bytes[TRACK_MAX_BYTES];
@@ -47,7 +72,9 @@ int track_encode(const struct track_spec *spec, gva_t at, uint8_t *buf, size_t c
 		x86_emit_cmp_imm32(&e, spec->reg, spec->targets[i]);
 		x86_emit_je(&e, spec->targets[i]);
 	}
-	x86_emit_inc_mem32(&e, spec->miss);
+	if (!sign_extends(spec->miss) || !sign_extends(spec->miss + TRACK_MISS_SPAN))
+		return -ERANGE;
+	emit_count_miss(&e, spec->miss);
 	x86_emit_jmp(&e, spec->thunk);
 	x86_emit_int3(&e); /* straight-line speculation */
 	return finish(&e, buf, cap);

@@ -2,7 +2,7 @@
 /*
  * The bytes of a track and of a learning track. Pure.
  *
- * Track:     cmp $T1,%R; je T1; ... cmp $Tk,%R; je Tk; incl miss(%rip); jmp thunk; int3
+ * Track:     cmp $T1,%R; je T1; ... cmp $Tk,%R; je Tk; count the miss; jmp thunk; int3
  * Learning:  hash R into a table of TRACK_LEARN_SLOTS {u32 target, u32 count} pairs with two
  *            probes; full: count `other`; jmp thunk; int3. Uses one scratch register (r11, or
  *            r10 when R is r11), both dead at a C call, no stack, absolute disp32 addressing.
@@ -25,6 +25,17 @@ struct track_spec {
 	unsigned ntargets;		    /* 1..HOTRAIL_MAX_TARGETS */
 	gva_t miss;			    /* uint32_t counter */
 };
+
+/*
+ * A site's misses. Two vCPUs that count in one word pass its cache line back and forth, which costs
+ * more than the retpoline itself; so there are TRACK_MISS_WORDS of them, a line apart, and the
+ * stack pointer says which: every task and every vCPU has a stack of its own, of 16 KiB in Linux
+ * (THREAD_SIZE). The lines between are other sites' words. Counts are lossy all the same: two
+ * stacks may share a word.
+ */
+#define TRACK_MISS_WORDS  8
+#define TRACK_MISS_STRIDE 64
+#define TRACK_MISS_SPAN	  (TRACK_MISS_WORDS * TRACK_MISS_STRIDE)
 
 struct track_learn_table { /* lives in the guest-writable half: hostile when read back */
 	struct {

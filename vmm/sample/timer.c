@@ -17,7 +17,7 @@
  * (measured: a process vCPU loses some 80 us by a look whose hook runs after 20). Where looks are
  * dear they are made less often than asked.
  */
-#define MAX_COST	0.005
+#define MAX_COST	0.002
 #define COST_OF_LATENCY 4
 
 struct timer_vcpu {
