@@ -54,14 +54,15 @@ static json_t *row_doc(const struct engine_row *row)
 {
 	bool promoted = row->patch.state == PATCH_PROMOTED;
 
-	return json_pack("{s:I, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "index",
-			 (json_int_t)row->index, "addr", json_addr(row->site.addr), "name",
-			 json_text(row->name), "thunk", json_text(row->thunk), "type",
-			 row->site.is_jump ? "jump" : "call", "state", state_text(row->patch.state),
-			 "calls", count(row->calls), "share", json_number(row->share), "samples",
-			 count(row->samples), "miss", promoted ? count(row->miss) : json_null(),
-			 "track", row->patch.track ? json_addr(row->patch.track) : json_null(),
-			 "targets", row_targets(row));
+	return json_pack("{s:I, s:o, s:o, s:s?, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "index", (json_int_t)row->index, "addr", json_addr(row->site.addr), "name",
+			 json_text(row->name), "subsystem", row->subsystem, "thunk",
+			 json_text(row->thunk), "type", row->site.is_jump ? "jump" : "call",
+			 "state", state_text(row->patch.state), "calls", count(row->calls), "share",
+			 json_number(row->share), "samples", count(row->samples), "miss",
+			 promoted ? count(row->miss) : json_null(), "track",
+			 row->patch.track ? json_addr(row->patch.track) : json_null(), "targets",
+			 row_targets(row));
 }
 
 json_t *doc_sites(const char *guest, const struct engine_row *rows, size_t n, size_t limit)

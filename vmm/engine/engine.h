@@ -48,6 +48,7 @@ struct engine_row { /* one site */
 	uint32_t index;
 	struct site site;
 	char name[96], thunk[40];
+	const char *subsystem; /* NULL = the guest knows no parts */
 	struct patch_site patch;
 	uint64_t calls; /* counted in the last learning or sampled */
 	double share;

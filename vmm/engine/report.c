@@ -98,6 +98,8 @@ static void fill_row(struct engine *e, struct engine_row *row, uint32_t s)
 	row->site = *site;
 	row->patch = *patch_site_state(e->patcher, s);
 	row->samples = e->info[s].samples;
+	if (e->guest->ops->subsystem)
+		row->subsystem = e->guest->ops->subsystem(e->guest, site->addr);
 	row->calls = (uint64_t)e->info[s].rate;
 	e->guest->ops->symbol(e->guest, site->addr, row->name, sizeof(row->name));
 	e->guest->ops->symbol(e->guest, site->thunk, row->thunk, sizeof(row->thunk));

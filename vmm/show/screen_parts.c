@@ -95,7 +95,10 @@ static void edge_cells(struct table *t, const json_t *edge)
 	table_number(t, number_percent(doc_number(edge, "share")));
 }
 
-static void site_rows(struct table *t, const json_t *site, unsigned edges)
+/* Only kernels have parts; a yard guest's table stays as narrow as it was. */
+static const struct table_column part_column = {"PART", false, 0, 2};
+
+static void site_rows(struct table *t, const json_t *site, unsigned edges, bool parts)
 {
 	const char *state = doc_string(site, "state"), *name = doc_string(site, "name");
 	size_t i, n = doc_length(site, "targets");
@@ -104,6 +107,8 @@ static void site_rows(struct table *t, const json_t *site, unsigned edges)
 	table_row(t);
 	table_number(t, number_count(doc_number(site, "index")));
 	table_cell(t, STYLE_PLAIN, name ? name : doc_string(site, "addr"));
+	if (parts)
+		table_cell(t, STYLE_DIM, doc_string(site, "subsystem"));
 	table_cell(t, STYLE_PLAIN, doc_string(site, "type"));
 	table_cell(t, part_state_style(state), state);
 	table_number(t, number_count(doc_number(site, "calls")));
@@ -113,7 +118,7 @@ static void site_rows(struct table *t, const json_t *site, unsigned edges)
 	for (i = 0; i < n && i < edges; i++) {
 		if (i) {
 			table_row(t);
-			for (skip = 0; skip < COL_TARGET; skip++)
+			for (skip = 0; skip < COL_TARGET + (unsigned)parts; skip++)
 				table_cell(t, STYLE_PLAIN, "");
 		}
 		edge_cells(t, doc_item(site, "targets", i));
@@ -122,10 +127,18 @@ static void site_rows(struct table *t, const json_t *site, unsigned edges)
 
 void part_sites(const struct show *s, const json_t *doc, unsigned edges)
 {
-	struct table *t = table_create(s, site_columns, COLS);
-	size_t i;
+	struct table_column columns[COLS + 1];
+	bool parts = doc_string(doc_item(doc, "sites", 0), "subsystem") != NULL;
+	size_t i, n = COL_SITE + 1;
+	struct table *t;
 
+	memcpy(columns, site_columns, n * sizeof(columns[0]));
+	if (parts)
+		columns[n++] = part_column;
+	memcpy(columns + n, site_columns + COL_SITE + 1,
+	       (COLS - COL_SITE - 1) * sizeof(columns[0]));
+	t = table_create(s, columns, COLS + parts);
 	for (i = 0; i < doc_length(doc, "sites"); i++)
-		site_rows(t, doc_item(doc, "sites", i), edges);
+		site_rows(t, doc_item(doc, "sites", i), edges, parts);
 	table_print(t, 0);
 }
