@@ -50,14 +50,17 @@ int instance_find_image(const char *variant, enum machine_backend backend, char 
 {
 	const char *base = backend == MACHINE_PROCESS ? "low" : "high";
 	const char *env = getenv("HOTRAIL_IMAGES");
-	char exe[PATH_MAX], places[3][PATH_MAX + 32];
+	char exe[PATH_MAX], places[4][PATH_MAX + 32];
 	unsigned n = 0, i;
 	int used;
 
 	if (env && *env)
 		snprintf(places[n++], sizeof(places[0]), "%s", env);
-	if (program_dir(exe, sizeof(exe)))
+	if (program_dir(exe, sizeof(exe))) {
 		snprintf(places[n++], sizeof(places[0]), "%s/yard", exe);
+		/* Installed under another prefix than it was built for. */
+		snprintf(places[n++], sizeof(places[0]), "%s/../share/hotrail", exe);
+	}
 	snprintf(places[n++], sizeof(places[0]), "%s/share/hotrail", HOTRAIL_PREFIX);
 	for (i = 0; i < n; i++) {
 		used = snprintf(path, len, "%s/yard-%s-%s.img", places[i], variant, base);

@@ -45,8 +45,8 @@ struct instance {
 
 /*
  * Where an image of ours lies: `variant` is "retpoline", "plain" or "hostile". Looked for in
- * $HOTRAIL_IMAGES, next to the program (build/yard/) and in PREFIX/share/hotrail; the
- * linked base follows the backend. -ENOENT names the places.
+ * $HOTRAIL_IMAGES, next to the program (build/yard/, ../share/hotrail) and in PREFIX/share/hotrail;
+ * the linked base follows the backend. -ENOENT names the places.
  */
 int instance_find_image(const char *variant, enum machine_backend backend, char *path, size_t len,
 			struct error *err);
