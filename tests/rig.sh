@@ -24,6 +24,10 @@ terminal=()
 for t in /lib/terminfo/x/xterm /usr/share/terminfo/x/xterm; do
 	[ ! -e "$t" ] || terminal=(--file "$t")
 done
+# glibc loads it to cancel a thread, so ldd does not name it.
+for t in /lib/*/libgcc_s.so.1 /lib64/libgcc_s.so.1; do
+	[ ! -e "$t" ] || terminal+=(--file "$t")
+done
 tests/in_rig.sh "$limit" "${terminal[@]}" --each 600 --memory 2048 --file "$O/hotrail:/hotrail" \
 	--file "$O/yard:/yard" --list "$list"
 status=$?

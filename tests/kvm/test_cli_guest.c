@@ -299,6 +299,8 @@ static void top_live(void)
 	CU_ASSERT_EQUAL(write(terminal, "\003", 1), 1);
 	CU_ASSERT(terminal_shows(terminal, "\033[?1049l")); /* xterm: back to the usual screen */
 	CU_ASSERT(UNTIL(10, waitpid(child, &code, WNOHANG) == child));
+	if (!WIFEXITED(code) || WEXITSTATUS(code))
+		printf("    top ended with wait status %#x\n", (unsigned)code);
 	CU_ASSERT(WIFEXITED(code));
 	CU_ASSERT_EQUAL(WEXITSTATUS(code), 0);
 	tcgetattr(slave, &after);
@@ -317,7 +319,7 @@ static void top_stream(void)
 	struct run *r;
 
 	child = cli_start("top", "g", "-j", "--interval", "0.05", NULL);
-	clock_sleep_ms(300);
+	clock_sleep_ms(cli_patience(1) * 500);
 	stop_guest("g", pid);
 	r = cli_join(child);
 	succeeds(r);

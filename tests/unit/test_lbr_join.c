@@ -126,9 +126,9 @@ static void promoted_tracks(void)
 	fx_join();
 	CU_ASSERT_TRUE(saw(0, 1, targets[1]));
 
-	/* A miss: incl (6 bytes), then jmp thunk. */
+	/* A miss: 25 bytes count it, then jmp thunk. */
 	branch(site(1)->addr, TRACK);
-	branch(TRACK + 26 + 6, site(1)->thunk);
+	branch(TRACK + 26 + 25, site(1)->thunk);
 	retpoline(1, fake_function(8));
 	fx_join();
 	CU_ASSERT_EQUAL(seen.calls, 1);

@@ -235,6 +235,7 @@ static void test_tap(void)
 	struct packet_backend b;
 	struct error err = {0};
 	uint8_t buf[2000];
+	unsigned i;
 	ssize_t n;
 	int fd;
 
@@ -254,10 +255,15 @@ static void test_tap(void)
 	to.sll_ifindex = (int)if_nametoindex("hotrail-t0");
 	frame[59] = 0x99;
 	CU_ASSERT_EQUAL(sendto(fd, frame, sizeof(frame), 0, (void *)&to, sizeof(to)), 60);
-	do
+	for (i = 0; i < 500;
+	     i++) { /* it goes through a queue, and the host has things to say too */
 		n = b.ops->receive(b.ctx, buf, sizeof(buf));
-	while (n > 0 && (n != 60 || buf[59] != 0x99));
-	CU_ASSERT_EQUAL(n, 60);
+		if (n == 60 && buf[59] == 0x99)
+			break;
+		if (n <= 0)
+			usleep(10000);
+	}
+	CU_ASSERT(i < 500);
 	close(fd);
 	b.ops->destroy(b.ctx);
 }
