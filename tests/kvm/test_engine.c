@@ -394,6 +394,10 @@ static void what_pays_stays(void)
 	struct engine_status s;
 	struct rig r;
 
+	if (getenv("HOTRAIL_RIG")) {
+		printf("    not tried: an emulated CPU has no mispredicted returns to save\n");
+		return;
+	}
 	open_guest(&r, "retpoline");
 	c.work_ctx = r.i->yard;
 	CU_ASSERT_EQUAL_FATAL(engine_create(r.i->guest, &c, &r.e, NULL), 0);
