@@ -4,7 +4,7 @@
 # inside the nested rig. Skips (77) when neither can be had; O is the build folder.
 set -u
 O=${O:-build}
-limit=${LINUX_LIMIT_S:-900}
+limit=${LINUX_LIMIT_S:-1500}
 
 skip() {
 	echo "SKIP: $*"

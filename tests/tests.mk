@@ -38,7 +38,7 @@ check-rig: all $(guest-tests)
 
 check-linux: $(O)/hotrail $(linux-tests)
 	$(Q)scripts/deps.sh rig || true
-	$(Q)$(test-env) TEST_LIMIT_S=$(or $(TEST_LIMIT_S),1000) tests/run.sh $(O) $(linux)
+	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(linux)
 
 lint: $(O)/.deps-build
 	$(Q)scripts/deps.sh lint || true
