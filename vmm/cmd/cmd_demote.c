@@ -3,7 +3,7 @@
 #include "cmd/change.h"
 
 static const char more[] =
-	"The original bytes are written back in one pause, and the monitor stops following the\n"
+	"The original bytes are written back in short pauses, and the monitor stops following the\n"
 	"workload by itself, so that what was undone stays undone. Tasks that are inside a track\n"
 	"finish there: tracks are never rewritten. Demoting what is not promoted is no error.\n"
 	"\n"
