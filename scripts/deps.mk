@@ -6,6 +6,7 @@ deps-groups := build check rig lint fuzz
 deps:
 	$(Q)scripts/deps.sh $(deps-groups)
 
-$(O)/.deps-%: scripts/packages scripts/deps.sh
+# A static pattern rule: make prefers any other rule to one whose prerequisites a plain pattern makes.
+$(deps-groups:%=$(O)/.deps-%): $(O)/.deps-%: scripts/packages scripts/deps.sh
 	@mkdir -p $(O)
 	$(Q)scripts/deps.sh $* && touch $@
