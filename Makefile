@@ -13,11 +13,11 @@ VERSION := 0.1.0
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
 CFLAGS ?= -O2 -g
 cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOURCE \
-	-DHOTRAIL_VERSION='"$(VERSION)"' -DHOTRAIL_PREFIX='"$(prefix)"' -Iinclude -Ivmm $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
+	-DHOTRAIL_VERSION='"$(VERSION)"' -DHOTRAIL_PREFIX='"$(prefix)"' -Iinclude -Ivmm -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage)
 libs := -lZydis -ljansson -lelf -llz4 -lz -llzma -lzstd -lbz2 -lncursesw -ltinfo -lm -pthread
 
-sources := $(sort $(wildcard vmm/*/*.c))
+sources := $(sort $(wildcard vmm/*/*.c protocol/*.c))
 objects := $(sources:%.c=$(O)/%.o) $(O)/vm-images/yard/reference.o
 unit := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 guest-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/kvm/test_*.c tests/hostile/test_*.c)))

@@ -56,7 +56,7 @@ demo: all
 FUZZ_SECONDS ?= 60
 fuzzers := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 fuzz-cflags := -std=gnu11 -O1 -g -fno-omit-frame-pointer -D_GNU_SOURCE -DHOTRAIL_VERSION='"$(VERSION)"' \
-	-Iinclude -Ivmm -fsanitize=address,undefined -fno-sanitize-recover=undefined
+	-Iinclude -Ivmm -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 $(O)/fuzz/objects/%.o: %.c | $(O)/.deps-fuzz
 	@mkdir -p $(@D)

@@ -6,7 +6,7 @@
 
 #include <hotrail/profile_file.h>
 #include "profile/store.h"
-#include "util/crc32c.h"
+#include "protocol/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	h.edges = (uint32_t)((size - sizeof(h)) / sizeof(struct hotrail_profile_edge));
 	h.crc = 0;
 	memcpy(sealed, &h, sizeof(h));
-	h.crc = crc32c(0, sealed, size);
+	h.crc = hotrail_crc32c(0, sealed, size);
 	memcpy(sealed, &h, sizeof(h));
 	try(sealed, size);
 	free(sealed);

@@ -64,20 +64,20 @@ owners() {
 
 headers_alone() {
 	git ls-files 'include/*.h' 'vmm/*.h' 'protocol/*.h' | while read -r f; do
-		gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Iinclude -Ivmm \
+		gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Iinclude -Ivmm -I. \
 			-x c "$f" 2>&1 | head -n 3
 	done | verdict
 }
 
 format() {
-	git ls-files 'vmm/*.c' 'vmm/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' |
+	git ls-files 'vmm/*.c' 'vmm/*.h' 'include/*.h' 'protocol/*.[ch]' 'guest-agent/*.[ch]' 'tests/*.c' 'tests/*.h' |
 		xargs clang-format --dry-run -Werror
 }
 
 # comparePointers: it takes the start and end labels of embedded data for two objects.
 static_analysis() {
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
-		--enable=warning,portability --suppress=comparePointers -Iinclude -Ivmm -DHOTRAIL_VERSION='""' vmm
+		--enable=warning,portability --suppress=comparePointers -Iinclude -Ivmm -I. -DHOTRAIL_VERSION='""' vmm protocol
 }
 
 shell() { shellcheck "${sh_files[@]}"; }

@@ -11,7 +11,7 @@
 #include <hotrail/profile_file.h>
 #include "profile/store.h"
 #include "suite.h"
-#include "util/crc32c.h"
+#include "protocol/crc32c.h"
 
 static struct profile_edge two_edges[] = {{0x10, 0x200, 7}, {0x10, 0x300, 1ull << 40}};
 static const struct profile two = {.build_id = {0xab, 0xcd, 3},
@@ -42,7 +42,7 @@ static void seal(uint8_t *bytes, size_t len)
 	uint32_t crc;
 
 	memset(bytes + 12, 0, 4);
-	crc = crc32c(0, bytes, len);
+	crc = hotrail_crc32c(0, bytes, len);
 	memcpy(bytes + 12, &crc, 4);
 }
 

