@@ -3,7 +3,7 @@
 # Usage: tests/run.sh OUT TEST...: run each test program in its own process with a time limit,
 # print one line each, keep its output in OUT/tests/.../NAME.log, and say at the end what
 # passed, failed and was skipped (with the reason). Exit 1 when one failed or none ran.
-# A TEST of the form "name=command" runs the command under that name.
+# A TEST of the form "name=command:word..." runs the command under that name.
 set -u
 out=$1
 shift
@@ -42,8 +42,8 @@ run_one() {
 for entry in "$@"; do
 	case $entry in
 	*=*)
-		# shellcheck disable=SC2086
-		run_one "${entry%%=*}" "$out/tests/${entry%%=*}.log" ${entry#*=}
+		IFS=: read -r -a words <<<"${entry#*=}"
+		run_one "${entry%%=*}" "$out/tests/${entry%%=*}.log" "${words[@]}"
 		;;
 	*)
 		name=${entry#"$out/tests/"}

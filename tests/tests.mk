@@ -12,17 +12,19 @@ $(O)/tests/%: $(O)/tests/%.o $(O)/libhotrail.a
 
 -include $(wildcard $(O)/tests/*/*.d)
 
-# Where there is no usable /dev/kvm the kvm tests also run under real KVM in the nested rig.
+# Where there is no usable /dev/kvm the tests that start guests also run under real KVM in the
+# nested rig, each in a boot of its own.
 have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && echo yes)
-rig := rig=tests/rig.sh
-linux := linux=tests/linux.sh
-linux-tests := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linux/test_*.c)))
+rig := $(foreach t,$(filter $(O)/tests/hostile/test_guest% $(O)/tests/kvm/%,$(guest-tests)),$(t:$(O)/tests/%=rig/%)=tests/rig.sh:$(t))
+linux-programs := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linux/test_*.c)))
+linux := $(foreach t,$(sort $(wildcard tests/linux/test_*.sh)) $(linux-programs),\
+	linux/$(basename $(notdir $(t)))=tests/linux.sh:$(t))
 
 # An emulated machine is slow; every test program has a time limit of its own.
-rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),1800)
+rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),2000)
 test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
 
-check: all $(unit) $(guest-tests) $(linux-tests)
+check: all $(unit) $(guest-tests) $(linux-programs)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
 
@@ -36,7 +38,7 @@ check-rig: all $(guest-tests)
 	$(Q)scripts/deps.sh rig
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(rig)
 
-check-linux: $(O)/hotrail $(linux-tests)
+check-linux: $(O)/hotrail $(linux-programs)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(linux)
 

@@ -18,13 +18,13 @@ path lands below the working directory in there, an absolute path where it is he
   --each S          limit for one command (default: that of the run)
   --memory MIB      memory of the emulated machine (default 1024)
   --file PATH[:DEST]  copy one more file or folder (repeatable)
-  --list FILE       one shell command per line, its first word (after "env" and VAR=value) is
-                    the program; empty lines and lines that start with # are skipped. After
-                    each command a line "RIG STATUS COMMAND" is printed.
+  --list FILE       one shell command per line; empty lines and lines that start with # are
+                    skipped. After each command a line "RIG STATUS COMMAND" is printed.
   --console FILE    keep the kernel console there
 
 Exit status: of PROGRAM; with --list 0 when every command ended with 0 or 77 (skipped), else 1.
-125: the machine did not get that far (no QEMU, no boot, kernel panic, time limit).
+125: the machine did not get that far (no QEMU, no boot, kernel panic, a CPU that stands still,
+time limit).
 O=DIR is the build folder, as in the Makefile.
 END
 }
@@ -90,14 +90,15 @@ if [ -n "$stale" ]; then
 fi
 exec 9>&-
 
+still_s=120 # no sign of life from a CPU for so long: QEMU has lost it
 work=$(mktemp -d "$cache/run.XXXXXX")
-qemu_pid='' tail_pid=''
+qemu_pid='' tail_pid='' watch_pid=''
 # shellcheck disable=SC2317 # reached through the trap
 cleanup()
 {
 	local pid
 
-	for pid in $qemu_pid $tail_pid; do
+	for pid in $watch_pid $qemu_pid $tail_pid; do
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
@@ -156,21 +157,27 @@ quote()
 	done
 }
 
+# copy_program WORD...: the program that a command runs, after "env" and "VAR=value".
+copy_program()
+{
+	local word
+
+	for word in "$@"; do
+		case $word in
+		env | *=*) continue ;;
+		*/*) copy_in "$word" "$(inside "$word")" ;;
+		esac
+		return
+	done
+}
+
 if [ -n "$list" ]; then
 	grep -v -e '^[[:space:]]*$' -e '^#' "$list" >"$root/rig/list" || die "$list has no command"
 	while read -r -a words; do
-		for program in "${words[@]}"; do
-			case $program in
-			env | *=*) continue ;; # "env VAR=value PROGRAM" and "VAR=value PROGRAM"
-			*/*) copy_in "$program" "$(inside "$program")" ;;
-			esac
-			break
-		done
+		copy_program "${words[@]}"
 	done <"$root/rig/list"
 else
-	case $1 in
-	*/*) copy_in "$1" "$(inside "$1")" ;;
-	esac
+	copy_program "$@"
 	quote "$@" >"$root/rig/list"
 	echo >>"$root/rig/list"
 fi
@@ -190,15 +197,43 @@ echo "$each" >"$root/rig/each"
 
 : >"$work/console"
 : >"$work/output"
+: >"$work/alive"
 # panic=-1 with -no-reboot ends QEMU at once on a panic. Mitigations only slow the emulation down.
 # 5-level paging off: a shorter walk for the software CPU.
 timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,xsave=off,vgif=off,v-vmsave-vmload=off -machine pc \
 	-smp 2 -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$work/console" -serial "file:$work/output" \
+	-serial "file:$work/alive" \
 	-kernel "$cache/bzImage" -initrd "$work/initrd" \
 	-append "console=ttyS0 panic=-1 oops=panic mitigations=off nmi_watchdog=0 nosoftlockup quiet" \
 	</dev/null >"$work/qemu" 2>&1 &
 qemu_pid=$!
+
+# End a machine one of whose CPUs gives no sign of life any more.
+watch_life()
+{
+	local cpu count now
+	local -a last=(0 0) since=("$SECONDS" "$SECONDS")
+
+	while sleep 5; do
+		now=$SECONDS
+		for cpu in 0 1; do
+			count=$(grep -ac "^$cpu" "$work/alive" || true)
+			# Before the first sign it boots, which the time limit covers.
+			if [ "$count" -eq 0 ] || [ "$count" -ne "${last[cpu]}" ]; then
+				since[cpu]=$now
+			fi
+			last[cpu]=$count
+			if [ $((now - since[cpu])) -ge $still_s ]; then
+				echo "CPU $cpu of the emulated machine stands still" >"$work/frozen"
+				kill "$qemu_pid"
+				return 0
+			fi
+		done
+	done
+}
+watch_life &
+watch_pid=$!
 
 # Streams the programs' output, turns markers into RIG lines and a status file. `tail` ends with QEMU.
 tail -n +1 -f -s 0.1 --pid "$qemu_pid" "$work/output" 2>/dev/null |
@@ -223,11 +258,15 @@ wait "$qemu_pid" || qemu_status=$?
 qemu_pid=''
 wait "$tail_pid" || true
 tail_pid=''
+kill "$watch_pid" 2>/dev/null || true
+watch_pid=''
 [ -z "$console" ] || cp "$work/console" "$console"
 
 if ! grep -qsx "done" "$work/status" || grep -qs '^broken' "$work/status"; then
 	{
-		if [ "$qemu_status" -eq 124 ] || [ "$qemu_status" -eq 137 ]; then
+		if [ -f "$work/frozen" ]; then
+			echo "nested: $(cat "$work/frozen")"
+		elif [ "$qemu_status" -eq 124 ] || [ "$qemu_status" -eq 137 ]; then
 			echo "nested: the time limit of $limit s is over"
 		else
 			echo "nested: the emulated machine ended early (QEMU status $qemu_status)"
