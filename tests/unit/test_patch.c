@@ -113,7 +113,7 @@ static void law_1_all_sites_promoted_still_mean_the_same(void)
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(patch_count(p, PATCH_PROMOTED), SITES);
 	CU_ASSERT_EQUAL(patch_count(p, PATCH_ORIGINAL), 0);
-	patch_arena_usage(p, used, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used, total);
 	CU_ASSERT(used[0] > SITES * 16 && used[0] <= total[0] && used[1] <= total[1]);
 	teardown();
 }
@@ -158,7 +158,7 @@ static void law_4_a_track_is_written_once(void)
 
 	setup(true);
 	first = apply_one(promote(7, 0, 2));
-	patch_arena_usage(p, used, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used, total);
 	memcpy(code, f.memory + FAKE_CODE, used[0]);
 	CU_ASSERT_EQUAL(apply_one(back).result, PATCH_APPLIED);
 	other = apply_one(promote(7, 1, 2)); /* other targets: another block */
@@ -169,12 +169,12 @@ static void law_4_a_track_is_written_once(void)
 	for (i = 0; i < used[0]; i++)
 		changed += code[i] != f.memory[FAKE_CODE + i];
 	CU_ASSERT_EQUAL(changed, 0);
-	patch_arena_usage(p, used, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used, total);
 	for (i = 0; i < 1000; i++) { /* the same two decisions over and over cost no arena */
 		apply_one(promote(7, 1, 2));
 		apply_one(promote(7, 0, 2));
 	}
-	patch_arena_usage(p, used2, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used2, total);
 	CU_ASSERT_EQUAL(used2[0], used[0]);
 	CU_ASSERT_EQUAL(used2[1], used[1]);
 	teardown();
@@ -269,7 +269,7 @@ static void law_5_a_new_monitor_takes_over_what_the_old_one_left(void)
 	CU_ASSERT_EQUAL(patch_apply(p, r, 3, o, NULL, NULL), 0);
 	CU_ASSERT_EQUAL(apply_one((struct patch_request){.site = 30}).result, PATCH_APPLIED);
 	track = o[0].track;
-	patch_arena_usage(p, used, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used, total);
 	patcher_destroy(p);
 	CU_ASSERT_EQUAL_FATAL(patcher_create(&f.guest, journal, &p, NULL), 0);
 	CU_ASSERT_EQUAL(patch_count(p, PATCH_PROMOTED), 1);
@@ -277,7 +277,7 @@ static void law_5_a_new_monitor_takes_over_what_the_old_one_left(void)
 	CU_ASSERT_EQUAL(patch_site_state(p, 10)->track, track);
 	CU_ASSERT_EQUAL(patch_site_state(p, 10)->targets[1], fake_function(1));
 	CU_ASSERT_EQUAL(patch_site_state(p, 30)->state, PATCH_ORIGINAL);
-	patch_arena_usage(p, used2, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used2, total);
 	CU_ASSERT(used2[0] >= used[0] && used2[1] >= used[1]); /* law 4 across monitors */
 	CU_ASSERT_EQUAL(apply_one((struct patch_request){.site = 10}).result, PATCH_APPLIED);
 	CU_ASSERT_EQUAL(apply_one(promote(10, 0, 2)).track, track); /* its block is known again */
@@ -287,7 +287,7 @@ static void law_5_a_new_monitor_takes_over_what_the_old_one_left(void)
 	CU_ASSERT_EQUAL_FATAL(fake_init(&f, SITES), 0);
 	CU_ASSERT_EQUAL_FATAL(patcher_create(&f.guest, journal, &p, NULL), 0);
 	CU_ASSERT_EQUAL(patch_count(p, PATCH_ORIGINAL), SITES);
-	patch_arena_usage(p, used, total);
+	patch_arena_usage(p, PATCH_WAY_HOST, used, total);
 	CU_ASSERT_EQUAL(used[0], 0);
 	teardown();
 }

@@ -230,7 +230,26 @@ static void every_reason_has_words(void)
 	CU_ASSERT_STRING_EQUAL(patch_reason_text((enum patch_reason)99), "unknown reason");
 }
 
+static void without_an_agent_nothing_goes_by_its_way(void)
+{
+	struct patch_request r = promote(1);
+
+	setup();
+	r.way = PATCH_WAY_AGENT;
+	CU_ASSERT_EQUAL(apply(&r, 1), -ENOTCONN);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_UNSUPPORTED);
+	CU_ASSERT(text_untouched());
+	r.way = PATCH_WAYS;
+	CU_ASSERT_EQUAL(apply(&r, 1), -EINVAL);
+	r.way = PATCH_WAY_HOST;
+	CU_ASSERT_EQUAL(apply(&r, 1), 0);
+	CU_ASSERT_EQUAL(sum.by[PATCH_WAY_HOST], 1);
+	CU_ASSERT_EQUAL(state(1)->way, PATCH_WAY_HOST);
+	teardown();
+}
+
 static const struct suite_test tests[] = {
+	{"without an agent nothing goes by its way", without_an_agent_nothing_goes_by_its_way},
 	{"senseless requests are refused", senseless_requests_are_refused},
 	{"a guest with nothing to gain is left alone", a_guest_with_nothing_to_gain_is_left_alone},
 	{"same", same},

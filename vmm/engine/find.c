@@ -56,7 +56,7 @@ static size_t sweep_room(const struct engine *e)
 {
 	uint64_t used[2], total[2], code, data;
 
-	patch_arena_usage(e->patcher, used, total);
+	patch_arena_usage(e->patcher, PATCH_WAY_HOST, used, total);
 	code = used[0] < total[0] / 2 ? (total[0] / 2 - used[0]) / TRACK_MAX_BYTES : 0;
 	data = total[1] - total[1] / 8;
 	data = used[1] < data ? (data - used[1]) / sizeof(struct track_learn_table) : 0;
@@ -66,7 +66,7 @@ static size_t sweep_room(const struct engine *e)
 /* May a sweep have this site? Takes from `room` what it costs. */
 static bool sweep_takes(const struct engine *e, uint32_t site, size_t *room)
 {
-	if (patch_learned_before(e->patcher, site))
+	if (patch_learned_before(e->patcher, PATCH_WAY_HOST, site))
 		return true;
 	if (!*room)
 		return false;

@@ -54,7 +54,7 @@ void engine_get_status(struct engine *e, struct engine_status *s)
 	s->relearned = e->relearned;
 	s->rolled_back = e->rolled_back;
 	s->first_gain_s = e->first_gain_ns ? (e->first_gain_ns - e->start_ns) / 1e9 : -1;
-	patch_arena_usage(e->patcher, s->arena_used, s->arena_total);
+	patch_arena_usage(e->patcher, PATCH_WAY_HOST, s->arena_used, s->arena_total);
 	pthread_mutex_unlock(&e->lock);
 }
 

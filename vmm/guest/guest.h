@@ -19,6 +19,8 @@ struct guest_arena {
 
 struct guest_ops {
 	const char *name;
+	/* Tasks are switched anywhere: where the vCPUs stand does not say who is inside a block. */
+	bool preempts;
 	/* 0; -ENOTSUP with the reason in words (nothing to gain) or -EPERM (refused for safety). */
 	int (*may_patch)(struct guest *g, struct error *err);
 	void (*symbol)(struct guest *g, gva_t addr, char *buf, size_t len);

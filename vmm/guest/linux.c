@@ -115,6 +115,7 @@ static const char *subsystem(struct guest *g, gva_t addr)
 
 static const struct guest_ops linux_ops = {
 	.name = "linux",
+	.preempts = true,
 	.may_patch = may_patch,
 	.symbol = symbol,
 	.lookup = lookup,

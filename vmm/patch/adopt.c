@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct patch_place *host(struct patcher *p)
+{
+	return &p->place[PATCH_WAY_HOST];
+}
+
 static int read_guest(void *ctx, gva_t gva, void *buf, size_t len)
 {
 	struct target *t = ctx;
@@ -39,7 +44,7 @@ static int check_intent(struct patcher *p, const struct journal_intent *in, long
 		return 0;
 	if ((in->state == PATCH_PROMOTED) != (in->ntargets > 0))
 		return unusable(err, in, "a promotion without targets");
-	if (arena_reserve_data(&p->arena, in->counter,
+	if (arena_reserve_data(&host(p)->arena, in->counter,
 			       in->state == PATCH_PROMOTED
 				       ? TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)
 				       : sizeof(struct track_learn_table)))
@@ -51,7 +56,7 @@ static struct patch_track *find_track(struct patcher *p, uint32_t site, gva_t at
 {
 	uint32_t i;
 
-	for (i = p->slots[site].tracks; i; i = p->tracks[i - 1].next)
+	for (i = host(p)->own[site].tracks; i; i = p->tracks[i - 1].next)
 		if (p->tracks[i - 1].at == at)
 			return &p->tracks[i - 1];
 	return NULL;
@@ -63,8 +68,8 @@ static int adopt_track(struct patcher *p, const struct journal_intent *in, uint3
 {
 	uint8_t want[TRACK_MAX_BYTES], have[TRACK_MAX_BYTES];
 	struct patch_track t = {.at = in->track, .ntargets = in->ntargets, .written = true};
-	struct patch_slot *slot = &p->slots[site];
-	gva_t *counter = in->ntargets ? &slot->miss : &slot->table;
+	struct patch_own *own = &host(p)->own[site];
+	gva_t *counter = in->ntargets ? &own->miss : &own->table;
 	int len;
 
 	if (find_track(p, site, in->track))
@@ -74,7 +79,7 @@ static int adopt_track(struct patcher *p, const struct journal_intent *in, uint3
 	*counter = in->counter;
 	memcpy(t.targets, in->targets, sizeof(t.targets));
 	len = patcher_track_bytes(p, site, &t, want);
-	if (len < 0 || arena_reserve_code(&p->arena, in->track, (size_t)len))
+	if (len < 0 || arena_reserve_code(&host(p)->arena, in->track, (size_t)len))
 		return unusable(err, in, "a track outside the arena");
 	t.len = (uint8_t)len;
 	t.bad = read_guest(p->guest->target, t.at, have, t.len) || memcmp(want, have, t.len);
@@ -92,7 +97,7 @@ static void adopt_site(struct patcher *p, const struct journal_site *js)
 	const struct journal_intent *in = js->intent;
 	const struct patch_track *t;
 
-	patcher_set_state(p, site, js->state);
+	patcher_set_state(p, site, js->state, PATCH_WAY_HOST);
 	if (!in || in->state == PATCH_ORIGINAL)
 		return;
 	t = find_track(p, site, in->track);
@@ -102,19 +107,16 @@ static void adopt_site(struct patcher *p, const struct journal_site *js)
 	slot->now.ntargets = in->ntargets;
 	memcpy(slot->now.targets, in->targets, sizeof(slot->now.targets));
 	if (js->state != PATCH_QUARANTINED && (!t || t->bad))
-		patcher_set_state(p, site, PATCH_QUARANTINED);
+		patcher_set_state(p, site, PATCH_QUARANTINED, PATCH_WAY_HOST);
 }
 
 /* As created: for a journal whose guest is not this one although the build is. */
 static int forget(struct patcher *p, struct error *err)
 {
-	size_t i;
-
-	for (i = 0; i < p->guest->sites.count; i++)
-		p->slots[i].miss = p->slots[i].table = p->slots[i].tracks = 0;
+	memset(host(p)->own, 0, p->guest->sites.count * sizeof(*host(p)->own));
 	p->tracks_count = 0;
-	return arena_init(&p->arena, &p->guest->arena, p->guest->text_start, p->guest->text_end,
-			  err);
+	return arena_init(&host(p)->arena, &p->guest->arena, p->guest->text_start,
+			  p->guest->text_end, err);
 }
 
 int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh, struct error *err)

@@ -12,6 +12,12 @@
 
 enum patch_state { PATCH_ORIGINAL, PATCH_LEARNING, PATCH_PROMOTED, PATCH_QUARANTINED };
 
+/*
+ * How the bytes get there. HOST: written while all vCPUs are parked, tracks in the arena of the
+ * guest description. AGENT: an agent in the guest patches while it runs, tracks in its own arena.
+ */
+enum patch_way { PATCH_WAY_HOST, PATCH_WAY_AGENT, PATCH_WAYS };
+
 /* Three outcomes, as users read them. */
 enum patch_result { PATCH_PENDING, PATCH_APPLIED, PATCH_SKIPPED, PATCH_FAILED };
 
@@ -30,11 +36,13 @@ enum patch_reason {
 	PATCH_REASON_PROTECTED,	  /* the guest says that this site is to be left alone */
 	PATCH_REASONS
 };
+const char *patch_way_text(enum patch_way w);	    /* "host", "agent"; constant */
 const char *patch_reason_text(enum patch_reason r); /* words for users, constant */
 
 struct patch_request {
 	uint32_t site;	     /* index in guest->sites */
 	enum patch_state to; /* PATCH_ORIGINAL, PATCH_LEARNING or PATCH_PROMOTED */
+	enum patch_way way;  /* for a track; a site goes back by the way that it came */
 	gva_t targets[HOTRAIL_MAX_TARGETS];
 	unsigned ntargets; /* for PATCH_PROMOTED */
 };
@@ -49,10 +57,12 @@ struct patch_summary {
 	unsigned applied, skipped, failed;
 	int64_t pause_us;	     /* 0 when nothing had to be written */
 	uint64_t pause_ns, write_ns; /* parked until thawed; the writing part alone */
+	unsigned by[PATCH_WAYS];     /* of the applied */
 };
 
 struct patch_site { /* what is applied at a site now */
 	enum patch_state state;
+	enum patch_way way; /* that made it so; means nothing when PATCH_ORIGINAL */
 	gva_t track;
 	gva_t counter; /* miss counter (promoted) or struct track_learn_table (learning) */
 	gva_t targets[HOTRAIL_MAX_TARGETS];
@@ -70,21 +80,24 @@ int patcher_create(struct guest *guest, const char *journal_path, struct patcher
 void patcher_destroy(struct patcher *p);
 
 /*
- * Do n requests in one pause. `outcomes` has n entries. 0 when the batch ran
- * (look at the outcomes), negative errno when nothing was touched: pause timeout,
- * journal not writable, guest gone. Order inside: encode tracks -> write them into
- * the arena (unreachable yet, guest runs) -> intent records reach the journal ->
- * pause -> compare, write, read back each site -> thaw -> commit record.
- * A track whose spec equals one already written for the site is used again.
+ * Do n requests, those of the host's way in one pause. `outcomes` has n entries. 0 when the batch
+ * ran (look at the outcomes), negative errno when nothing was touched: pause timeout, journal not
+ * writable, guest gone. Order inside: encode tracks -> write them into the arena (unreachable yet,
+ * guest runs) -> intent records reach the journal -> pause -> compare, write, read back each site
+ * -> thaw -> commit record. A track whose spec equals one already written for the site by that way
+ * is used again. A site that has the asked targets by the other way keeps them; with other targets
+ * it is led back by the way that made it first.
  */
 int patch_apply(struct patcher *p, const struct patch_request *requests, size_t n,
 		struct patch_outcome *outcomes, struct patch_summary *summary, struct error *err);
 
 const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site);
 unsigned patch_count(const struct patcher *p, enum patch_state state);
+unsigned patch_count_by(const struct patcher *p, enum patch_state state, enum patch_way way);
 
-/* Had this site a learning track before? Then another round on it takes nothing from the arena. */
-bool patch_learned_before(const struct patcher *p, uint32_t site);
+/* Had this site a learning track of this way before? Then another round on it takes nothing from
+ * the arena. */
+bool patch_learned_before(const struct patcher *p, enum patch_way way, uint32_t site);
 
 /* Counters, read without stopping anything; bounded copies. 0 or -EFAULT. */
 int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss);
@@ -101,6 +114,7 @@ struct patch_verify {
 int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err);
 
 /* Bytes of arena used / total, code half and counter half. */
-void patch_arena_usage(const struct patcher *p, uint64_t used[2], uint64_t total[2]);
+void patch_arena_usage(const struct patcher *p, enum patch_way way, uint64_t used[2],
+		       uint64_t total[2]);
 
 #endif

@@ -10,13 +10,12 @@ int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct pat
 			uint8_t buf[TRACK_MAX_BYTES])
 {
 	const struct site *s = &p->guest->sites.sites[site];
-	struct track_spec spec = {.reg = s->reg,
-				  .thunk = s->thunk,
-				  .ntargets = t->ntargets,
-				  .miss = p->slots[site].miss};
+	const struct patch_own *own = &p->place[t->way].own[site];
+	struct track_spec spec = {
+		.reg = s->reg, .thunk = s->thunk, .ntargets = t->ntargets, .miss = own->miss};
 
 	if (!t->ntargets)
-		return track_encode_learn(s->reg, s->thunk, p->slots[site].table, t->at, buf,
+		return track_encode_learn(s->reg, s->thunk, own->table, t->at, buf,
 					  TRACK_MAX_BYTES);
 	memcpy(spec.targets, t->targets, sizeof(spec.targets));
 	return track_encode(&spec, t->at, buf, TRACK_MAX_BYTES);
@@ -24,6 +23,7 @@ int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct pat
 
 uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t)
 {
+	uint32_t *list = &p->place[t->way].own[site].tracks;
 	struct patch_track *more;
 	size_t cap;
 
@@ -36,16 +36,19 @@ uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_
 		p->tracks_cap = cap;
 	}
 	p->tracks[p->tracks_count] = *t;
-	p->tracks[p->tracks_count].next = p->slots[site].tracks;
-	p->slots[site].tracks = (uint32_t)++p->tracks_count;
-	return p->slots[site].tracks;
+	p->tracks[p->tracks_count].next = *list;
+	*list = (uint32_t)++p->tracks_count;
+	return *list;
 }
 
-void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state)
+void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state, enum patch_way way)
 {
-	p->counts[p->slots[site].now.state]--;
-	p->counts[state]++;
-	p->slots[site].now.state = state;
+	struct patch_site *now = &p->slots[site].now;
+
+	p->counts[now->state][now->way]--;
+	p->counts[state][way]++;
+	now->state = state;
+	now->way = way;
 }
 
 void patcher_identify(const struct guest *g, struct journal_identity *id)
@@ -89,6 +92,25 @@ static int open_journal(struct patcher *p, const char *path, struct error *err)
 	return rc;
 }
 
+/* The host's way: its arena is in the description of the guest. */
+static int open_host(struct patcher *p, struct error *err)
+{
+	struct patch_place *place = &p->place[PATCH_WAY_HOST];
+	const struct guest *g = p->guest;
+	int rc;
+
+	applier_host_init(&p->host, p->guest);
+	place->applier = &p->host;
+	place->own = calloc(g->sites.count + 1, sizeof(*place->own));
+	if (!place->own)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
+				 g->sites.count);
+	rc = p->host.ops->arena(&p->host, &place->layout, err);
+	return rc ? rc
+		  : arena_init(&place->arena, &place->layout.where, g->text_start, g->text_end,
+			       err);
+}
+
 int patcher_create(struct guest *guest, const char *journal_path, struct patcher **out,
 		   struct error *err)
 {
@@ -110,8 +132,8 @@ int patcher_create(struct guest *guest, const char *journal_path, struct patcher
 	}
 	for (i = 0; i < guest->sites.count; i++)
 		memcpy(p->slots[i].bytes, guest->sites.sites[i].bytes, SITE_MAX_LEN);
-	p->counts[PATCH_ORIGINAL] = (unsigned)guest->sites.count;
-	rc = arena_init(&p->arena, &guest->arena, guest->text_start, guest->text_end, err);
+	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST] = (unsigned)guest->sites.count;
+	rc = open_host(p, err);
 	if (!rc && journal_path)
 		rc = open_journal(p, journal_path, err);
 	if (rc)
@@ -126,9 +148,13 @@ out_destroy:
 
 void patcher_destroy(struct patcher *p)
 {
+	unsigned way;
+
 	if (!p)
 		return;
 	journal_close(p->journal);
+	for (way = 0; way < PATCH_WAYS; way++)
+		free(p->place[way].own);
 	free(p->tracks);
 	free(p->slots);
 	free(p);
@@ -141,71 +167,30 @@ const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site
 
 unsigned patch_count(const struct patcher *p, enum patch_state state)
 {
-	return (unsigned)state <= PATCH_QUARANTINED ? p->counts[state] : 0;
+	return patch_count_by(p, state, PATCH_WAY_HOST) + patch_count_by(p, state, PATCH_WAY_AGENT);
 }
 
-int patcher_zero_misses(struct patcher *p, gva_t miss)
+unsigned patch_count_by(const struct patcher *p, enum patch_state state, enum patch_way way)
 {
-	static const uint32_t zero;
-	struct target *t = p->guest->target;
-	unsigned i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < TRACK_MISS_WORDS; i++)
-		ret = t->ops->write(t, miss + i * TRACK_MISS_STRIDE, &zero, sizeof(zero));
-	return ret;
+	return (unsigned)state <= PATCH_QUARANTINED && (unsigned)way < PATCH_WAYS
+		       ? p->counts[state][way]
+		       : 0;
 }
 
-int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
+void patch_arena_usage(const struct patcher *p, enum patch_way way, uint64_t used[2],
+		       uint64_t total[2])
 {
-	uint8_t span[TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)];
-	struct target *t = p->guest->target;
-	uint32_t word;
-	unsigned i;
-	int ret;
+	const struct arena *a = &p->place[way].arena;
 
-	if (site >= p->guest->sites.count || !p->slots[site].miss)
-		return -EFAULT;
-	ret = t->ops->read(t, p->slots[site].miss, span, sizeof(span));
-	if (ret)
-		return ret;
-	for (i = 0, *miss = 0; i < TRACK_MISS_WORDS; i++) {
-		memcpy(&word, span + i * TRACK_MISS_STRIDE, sizeof(word));
-		*miss += word;
-	}
-	return 0;
+	used[0] = a->code_used;
+	used[1] = a->data_used;
+	total[0] = a->where.code_size;
+	total[1] = a->where.data_size;
 }
 
-bool patch_learned_before(const struct patcher *p, uint32_t site)
+const char *patch_way_text(enum patch_way w)
 {
-	return site < p->guest->sites.count && p->slots[site].table;
-}
-
-int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table)
-{
-	struct target *t = p->guest->target;
-
-	if (site >= p->guest->sites.count || !p->slots[site].table)
-		return -EFAULT;
-	return t->ops->read(t, p->slots[site].table, table, sizeof(*table));
-}
-
-int patch_clear_learn(struct patcher *p, uint32_t site)
-{
-	static const struct track_learn_table empty;
-	struct target *t = p->guest->target;
-
-	if (site >= p->guest->sites.count || !p->slots[site].table)
-		return -EFAULT;
-	return t->ops->write(t, p->slots[site].table, &empty, sizeof(empty));
-}
-
-void patch_arena_usage(const struct patcher *p, uint64_t used[2], uint64_t total[2])
-{
-	used[0] = p->arena.code_used;
-	used[1] = p->arena.data_used;
-	total[0] = p->arena.where.code_size;
-	total[1] = p->arena.where.data_size;
+	return w == PATCH_WAY_AGENT ? "agent" : "host";
 }
 
 const char *patch_reason_text(enum patch_reason r)

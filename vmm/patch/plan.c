@@ -24,8 +24,7 @@ static int bad_request(size_t i, struct error *err, const char *what)
 	return error_set(err, HOTRAIL_EXIT_FAILED, -EINVAL, "patch request %zu %s", i, what);
 }
 
-static int check_requests(struct patcher *p, const struct patch_request *r, size_t n,
-			  struct error *err)
+int plan_check(struct patcher *p, const struct patch_request *r, size_t n, struct error *err)
 {
 	size_t i;
 
@@ -39,6 +38,8 @@ static int check_requests(struct patcher *p, const struct patch_request *r, size
 		p->slots[r[i].site].batch = p->batch;
 		if ((unsigned)r[i].to > PATCH_PROMOTED)
 			return bad_request(i, err, "asks for a state that cannot be asked for");
+		if ((unsigned)r[i].way >= PATCH_WAYS)
+			return bad_request(i, err, "asks for a way that there is not");
 		if (r[i].to == PATCH_PROMOTED &&
 		    (!r[i].ntargets || r[i].ntargets > HOTRAIL_MAX_TARGETS))
 			return bad_request(i, err, "has no targets, or too many");
@@ -71,6 +72,14 @@ static bool same_state(const struct patch_slot *slot, enum patch_state to, const
 		 !memcmp(slot->now.targets, t->addr, t->n * sizeof(t->addr[0]))));
 }
 
+bool plan_same(const struct patcher *p, const struct patch_request *r)
+{
+	struct targets t;
+
+	take_targets(r, &t);
+	return same_state(&p->slots[r->site], r->to, &t);
+}
+
 static bool targets_legal(struct patcher *p, const struct targets *t)
 {
 	unsigned i;
@@ -81,11 +90,12 @@ static bool targets_legal(struct patcher *p, const struct targets *t)
 	return true;
 }
 
-static uint32_t find_track(const struct patcher *p, uint32_t site, const struct targets *t)
+static uint32_t find_track(const struct patcher *p, enum patch_way way, uint32_t site,
+			   const struct targets *t)
 {
 	uint32_t i;
 
-	for (i = p->slots[site].tracks; i; i = p->tracks[i - 1].next) {
+	for (i = p->place[way].own[site].tracks; i; i = p->tracks[i - 1].next) {
 		const struct patch_track *have = &p->tracks[i - 1];
 
 		if (!have->bad && have->ntargets == t->n &&
@@ -96,92 +106,64 @@ static uint32_t find_track(const struct patcher *p, uint32_t site, const struct 
 }
 
 /* The site's miss counters or learning table, zeroed: the guest can write that half. */
-static enum patch_reason need_counter(struct patcher *p, uint32_t site, bool learn)
+static enum patch_reason need_counter(struct patcher *p, enum patch_way way, uint32_t site,
+				      bool learn)
 {
-	static const struct track_learn_table zero;
-	struct target *target = p->guest->target;
-	gva_t *where = learn ? &p->slots[site].table : &p->slots[site].miss;
+	struct patch_place *place = &p->place[way];
+	gva_t *where = learn ? &place->own[site].table : &place->own[site].miss;
 	gva_t at;
 
 	if (*where)
 		return PATCH_REASON_NONE;
-	if (learn ? arena_alloc_table(&p->arena, sizeof(zero), &at)
-		  : arena_alloc_misses(&p->arena, &at))
+	if (learn ? arena_alloc_table(&place->arena, sizeof(struct track_learn_table), &at)
+		  : arena_alloc_misses(&place->arena, &at))
 		return PATCH_REASON_ARENA_FULL;
-	if (learn ? target->ops->write(target, at, &zero, sizeof(zero))
-		  : patcher_zero_misses(p, at))
+	if (learn ? patcher_zero_table(p, way, at) : patcher_zero_misses(p, at))
 		return PATCH_REASON_UNREADABLE;
 	*where = at;
 	return PATCH_REASON_NONE;
 }
 
 /* Give a track an address; *index is 0 on no memory. */
-static enum patch_reason make_track(struct patcher *p, uint32_t site, const struct targets *targets,
-				    uint32_t *index)
+static enum patch_reason make_track(struct patcher *p, enum patch_way way, uint32_t site,
+				    const struct targets *targets, uint32_t *index)
 {
-	struct patch_track t = {.at = arena_next_code(&p->arena), .ntargets = targets->n};
-	enum patch_reason reason = need_counter(p, site, !targets->n);
+	struct arena *arena = &p->place[way].arena;
+	struct patch_track t = {
+		.at = arena_next_code(arena), .ntargets = targets->n, .way = (uint8_t)way};
+	enum patch_reason reason = need_counter(p, way, site, !targets->n);
 	uint8_t buf[TRACK_MAX_BYTES];
 	int len;
 
 	*index = 0;
 	if (reason)
 		return reason;
-	if (p->arena.code_used >= p->arena.where.code_size)
+	if (arena->code_used >= arena->where.code_size)
 		return PATCH_REASON_ARENA_FULL;
 	memcpy(t.targets, targets->addr, sizeof(t.targets));
 	len = patcher_track_bytes(p, site, &t, buf); /* the length is the same everywhere */
 	if (len < 0)
 		return PATCH_REASON_RANGE;
-	if (arena_alloc_code(&p->arena, (size_t)len, &t.at))
+	if (arena_alloc_code(arena, (size_t)len, &t.at))
 		return PATCH_REASON_ARENA_FULL;
 	t.len = (uint8_t)len;
 	*index = patcher_add_track(p, site, &t);
 	return PATCH_REASON_NONE;
 }
 
-/* Write a track's bytes where nothing leads yet, and look at them again. */
-static void lay_track(struct patcher *p, uint32_t site, struct patch_track *t,
-		      struct patch_outcome *o)
-{
-	uint8_t want[TRACK_MAX_BYTES], have[TRACK_MAX_BYTES];
-	struct target *target = p->guest->target;
-	int len = patcher_track_bytes(p, site, t, want);
-
-	if (len != t->len) {
-		t->bad = true;
-		skip(o, PATCH_REASON_RANGE);
-	} else if (target->ops->write(target, t->at, want, t->len) ||
-		   target->ops->read(target, t->at, have, t->len)) {
-		skip(o, PATCH_REASON_UNREADABLE); /* the same bytes may be tried there again */
-	} else if (memcmp(want, have, t->len)) {
-		t->bad = true;
-		o->result = PATCH_FAILED;
-		o->reason = PATCH_REASON_READBACK;
-	} else {
-		t->written = true;
-	}
-}
-
 /* 0 or -ENOMEM; a refusal is in *o. */
-static int plan_track(struct patcher *p, uint32_t site, const struct targets *targets,
-		      uint32_t *index, struct patch_outcome *o)
+static int plan_track(struct patcher *p, enum patch_way way, uint32_t site,
+		      const struct targets *targets, uint32_t *index, struct patch_outcome *o)
 {
 	enum patch_reason reason;
 
-	*index = find_track(p, site, targets);
-	if (!*index) {
-		reason = make_track(p, site, targets, index);
-		if (reason) {
-			skip(o, reason);
-			return 0;
-		}
-		if (!*index)
-			return -ENOMEM;
-	}
-	if (!p->tracks[*index - 1].written)
-		lay_track(p, site, &p->tracks[*index - 1], o);
-	return 0;
+	*index = find_track(p, way, site, targets);
+	if (*index)
+		return 0;
+	reason = make_track(p, way, site, targets, index);
+	if (reason)
+		skip(o, reason);
+	return reason || *index ? 0 : -ENOMEM;
 }
 
 /* A site in quarantine may only be led back, and only if it is known to be on a track. */
@@ -191,8 +173,24 @@ static bool in_quarantine(const struct patch_slot *slot, const struct site *s, e
 	       (to != PATCH_ORIGINAL || !memcmp(slot->bytes, s->bytes, s->len));
 }
 
-static int plan_request(struct patcher *p, const struct patch_request *r, struct plan_entry *e,
-			struct patch_outcome *o)
+/* What must be written, all but `new`. */
+static void fill_write(const struct patcher *p, const struct patch_request *r,
+		       struct applier_write *w)
+{
+	const struct site *s = &p->guest->sites.sites[r->site];
+	const struct patch_slot *slot = &p->slots[r->site];
+
+	*w = (struct applier_write){.addr = s->addr, .len = s->len};
+	memcpy(w->old, slot->bytes, sizeof(w->old));
+	memcpy(w->new, s->bytes, sizeof(w->new));
+	if (r->to == PATCH_LEARNING)
+		w->kind = APPLIER_LEARN_START;
+	else if (slot->now.state == PATCH_LEARNING)
+		w->kind = APPLIER_LEARN_STOP;
+}
+
+static int plan_request(struct patcher *p, enum patch_way way, const struct patch_request *r,
+			struct plan_entry *e, struct applier_write *w, struct patch_outcome *o)
 {
 	const struct site *s = &p->guest->sites.sites[r->site];
 	const struct patch_slot *slot = &p->slots[r->site];
@@ -200,9 +198,8 @@ static int plan_request(struct patcher *p, const struct patch_request *r, struct
 	int rc;
 
 	take_targets(r, &targets);
-	*e = (struct plan_entry){.addr = s->addr, .site = r->site, .to = r->to, .len = s->len};
-	memcpy(e->old, slot->bytes, sizeof(e->old));
-	memcpy(e->new, s->bytes, sizeof(e->new));
+	*e = (struct plan_entry){.site = r->site, .to = r->to};
+	fill_write(p, r, w);
 	if (in_quarantine(slot, s, r->to)) {
 		skip(o, PATCH_REASON_QUARANTINED);
 		return 0;
@@ -222,51 +219,135 @@ static int plan_request(struct patcher *p, const struct patch_request *r, struct
 		skip(o, PATCH_REASON_TARGET);
 		return 0;
 	}
-	rc = plan_track(p, r->site, &targets, &e->track, o);
+	rc = plan_track(p, way, r->site, &targets, &e->track, o);
 	if (rc || o->result != PATCH_PENDING)
 		return rc;
 	o->track = p->tracks[e->track - 1].at;
-	if (x86_retarget(s->bytes, s->len, s->addr, o->track, e->new))
+	w->table = r->to == PATCH_LEARNING ? p->place[way].own[r->site].table : 0;
+	if (x86_retarget(s->bytes, s->len, s->addr, o->track, w->new))
 		skip(o, PATCH_REASON_RANGE);
 	return 0;
 }
 
-static void intend(const struct patcher *p, const struct plan_entry *e, struct journal_intent *in)
-{
-	const struct patch_track *t = e->track ? &p->tracks[e->track - 1] : NULL;
+/* --- laying tracks --- */
 
-	*in = (struct journal_intent){.site = e->addr, .len = e->len, .state = (uint8_t)e->to};
-	memcpy(in->old, e->old, sizeof(in->old));
-	memcpy(in->new, e->new, sizeof(in->new));
+/* The bytes of an entry's track as a block; false when there is nothing to lay. */
+static bool want_block(struct patcher *p, const struct plan_entry *e, struct applier_block *b,
+		       struct patch_outcome *o)
+{
+	struct patch_track *t = e->track ? &p->tracks[e->track - 1] : NULL;
+	uint8_t bytes[TRACK_MAX_BYTES];
+
+	if (!t || t->written)
+		return false;
+	if (patcher_track_bytes(p, e->site, t, bytes) != t->len) {
+		t->bad = true;
+		skip(o, PATCH_REASON_RANGE);
+		return false;
+	}
+	*b = (struct applier_block){.at = t->at, .len = t->len};
+	memcpy(b->bytes, bytes, t->len);
+	return true;
+}
+
+static void take_block(struct patcher *p, const struct plan_entry *e, const struct applier_block *b,
+		       struct patch_outcome *o)
+{
+	struct patch_track *t = &p->tracks[e->track - 1];
+
+	t->written = b->result == PATCH_APPLIED;
+	t->bad = b->result == PATCH_FAILED;
+	if (t->written)
+		return;
+	o->result = b->result;
+	o->reason = b->reason;
+}
+
+/* All new tracks of the plan, where nothing leads yet. */
+static int lay_tracks(struct patcher *p, struct plan *plan, struct patch_outcome *outcomes)
+{
+	struct applier_block *blocks = calloc(plan->count + 1, sizeof(*blocks));
+	uint32_t *of = calloc(plan->count + 1, sizeof(*of)); /* block -> entry */
+	struct applier *a = p->place[plan->way].applier;
+	size_t i, n = 0;
+
+	for (i = 0; blocks && of && i < plan->count; i++)
+		if (want_block(p, &plan->entries[i], &blocks[n],
+			       &outcomes[plan->entries[i].request]))
+			of[n++] = (uint32_t)i;
+	if (n)
+		a->ops->lay(a, blocks, n);
+	for (i = 0; i < n; i++) {
+		const struct plan_entry *e = &plan->entries[of[i]];
+
+		take_block(p, e, &blocks[i], &outcomes[e->request]);
+	}
+	i = blocks && of;
+	free(blocks);
+	free(of);
+	return i ? 0 : -ENOMEM;
+}
+
+static void intend(const struct patcher *p, const struct plan *plan, size_t i)
+{
+	const struct plan_entry *e = &plan->entries[i];
+	const struct applier_write *w = &plan->writes[i];
+	const struct patch_track *t = e->track ? &p->tracks[e->track - 1] : NULL;
+	const struct patch_own *own = &p->place[plan->way].own[e->site];
+	struct journal_intent *in = &plan->intents[i];
+
+	*in = (struct journal_intent){.site = w->addr, .len = w->len, .state = (uint8_t)e->to};
+	memcpy(in->old, w->old, sizeof(in->old));
+	memcpy(in->new, w->new, sizeof(in->new));
 	if (!t)
 		return;
 	in->track = t->at;
-	in->counter = t->ntargets ? p->slots[e->site].miss : p->slots[e->site].table;
+	in->counter = t->ntargets ? own->miss : own->table;
 	in->ntargets = t->ntargets;
 	memcpy(in->targets, t->targets, sizeof(in->targets));
 }
 
-int plan_build(struct patcher *p, const struct patch_request *requests, size_t n,
-	       struct patch_outcome *outcomes, struct plan *plan, struct error *err)
+/* Drop the entries whose track could not be laid. */
+static void keep_pending(const struct patcher *p, struct plan *plan,
+			 const struct patch_outcome *outcomes)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < plan->count; i++) {
+		if (outcomes[plan->entries[i].request].result != PATCH_PENDING)
+			continue;
+		plan->entries[n] = plan->entries[i];
+		plan->writes[n] = plan->writes[i];
+		intend(p, plan, n++);
+	}
+	plan->count = n;
+}
+
+int plan_build(struct patcher *p, const struct patch_request *requests, const uint8_t *ways,
+	       size_t n, struct patch_outcome *outcomes, struct plan *plan, struct error *err)
 {
 	size_t i;
-	int rc = check_requests(p, requests, n, err);
+	int rc;
 
-	if (rc)
-		return rc;
 	plan->entries = calloc(n, sizeof(*plan->entries));
+	plan->writes = calloc(n, sizeof(*plan->writes));
 	plan->intents = calloc(n, sizeof(*plan->intents));
 	plan->unapplied = calloc(n, sizeof(*plan->unapplied));
-	rc = plan->entries && plan->intents && plan->unapplied ? 0 : -ENOMEM;
+	rc = plan->entries && plan->writes && plan->intents && plan->unapplied ? 0 : -ENOMEM;
 	for (i = 0; !rc && i < n; i++) {
 		struct plan_entry *e = &plan->entries[plan->count];
 
-		rc = plan_request(p, &requests[i], e, &outcomes[i]);
-		if (rc || outcomes[i].result != PATCH_PENDING)
+		if (ways[i] != plan->way || outcomes[i].result != PATCH_PENDING)
 			continue;
+		rc = plan_request(p, plan->way, &requests[i], e, &plan->writes[plan->count],
+				  &outcomes[i]);
 		e->request = (uint32_t)i;
-		intend(p, e, &plan->intents[plan->count++]);
+		plan->count += !rc && outcomes[i].result == PATCH_PENDING;
 	}
+	if (!rc)
+		rc = lay_tracks(p, plan, outcomes);
+	if (!rc)
+		keep_pending(p, plan, outcomes);
 	if (rc)
 		error_set(err, HOTRAIL_EXIT_FAILED, rc, "no memory to patch %zu sites", n);
 	return rc;
@@ -275,6 +356,7 @@ int plan_build(struct patcher *p, const struct patch_request *requests, size_t n
 void plan_free(struct plan *plan)
 {
 	free(plan->entries);
+	free(plan->writes);
 	free(plan->intents);
 	free(plan->unapplied);
 }

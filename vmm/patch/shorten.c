@@ -12,15 +12,15 @@ static bool describe(const struct patcher *p, uint32_t site, const struct patch_
 		     struct journal_intent *in)
 {
 	const struct site *s = &p->guest->sites.sites[site];
-	const struct patch_slot *slot = &p->slots[site];
+	const struct patch_own *own = &p->place[t->way].own[site];
 
 	*in = (struct journal_intent){.site = s->addr,
 				      .len = s->len,
 				      .track = t->at,
-				      .counter = t->ntargets ? slot->miss : slot->table,
+				      .counter = t->ntargets ? own->miss : own->table,
 				      .ntargets = t->ntargets,
 				      .state = t->ntargets ? PATCH_PROMOTED : PATCH_LEARNING,
-				      .failed = slot->now.track != t->at};
+				      .failed = p->slots[site].now.track != t->at};
 	memcpy(in->targets, t->targets, sizeof(in->targets));
 	memcpy(in->old, s->bytes, sizeof(in->old));
 	memcpy(in->new, s->bytes, sizeof(in->new));
@@ -43,7 +43,8 @@ void patcher_shorten_journal(struct patcher *p)
 		return;
 	for (site = 0; site < p->guest->sites.count; site++)
 		for (current = 0; current < 2; current++) /* the one that counts comes last */
-			for (i = p->slots[site].tracks; i; i = p->tracks[i - 1].next)
+			for (i = p->place[PATCH_WAY_HOST].own[site].tracks; i;
+			     i = p->tracks[i - 1].next)
 				if (describe(p, (uint32_t)site, &p->tracks[i - 1], &in) &&
 				    in.failed == !current)
 					all[n++] = in;

@@ -30,7 +30,7 @@ static enum finding check_tracks(struct patcher *p, uint32_t site)
 	uint8_t want[TRACK_MAX_BYTES];
 	uint32_t i;
 
-	for (i = p->slots[site].tracks; i; i = p->tracks[i - 1].next) {
+	for (i = p->place[PATCH_WAY_HOST].own[site].tracks; i; i = p->tracks[i - 1].next) {
 		struct patch_track *t = &p->tracks[i - 1];
 
 		if (!t->written)
@@ -66,7 +66,7 @@ int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
 		v->differ += f == DIFFERS;
 		v->unreadable += f == UNREADABLE;
 		if (f == DIFFERS)
-			patcher_set_state(p, (uint32_t)i, PATCH_QUARANTINED);
+			patcher_set_state(p, (uint32_t)i, PATCH_QUARANTINED, p->slots[i].now.way);
 	}
 	return 0;
 }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Miss counters and learning tables, as the guest left them: hostile numbers in bounded copies. */
+#include "patch/patcher.h"
+
+#include <errno.h>
+#include <string.h>
+
+int patcher_zero_misses(struct patcher *p, gva_t miss)
+{
+	static const uint32_t zero;
+	struct target *t = p->guest->target;
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < TRACK_MISS_WORDS; i++)
+		ret = t->ops->write(t, miss + i * TRACK_MISS_STRIDE, &zero, sizeof(zero));
+	return ret;
+}
+
+int patcher_zero_table(struct patcher *p, enum patch_way way, gva_t table)
+{
+	static const struct track_learn_table empty;
+	struct target *t = p->guest->target;
+
+	(void)way;
+	return t->ops->write(t, table, &empty, sizeof(empty));
+}
+
+/* Of the way that the site has now. */
+static const struct patch_own *own(const struct patcher *p, uint32_t site)
+{
+	static const struct patch_own none;
+	const struct patch_place *place;
+
+	if (site >= p->guest->sites.count)
+		return &none;
+	place = &p->place[p->slots[site].now.way];
+	return place->own ? &place->own[site] : &none;
+}
+
+int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
+{
+	uint8_t span[TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)];
+	struct target *t = p->guest->target;
+	gva_t at = own(p, site)->miss;
+	uint32_t word;
+	unsigned i;
+	int ret;
+
+	if (!at)
+		return -EFAULT;
+	ret = t->ops->read(t, at, span, sizeof(span));
+	if (ret)
+		return ret;
+	for (i = 0, *miss = 0; i < TRACK_MISS_WORDS; i++) {
+		memcpy(&word, span + i * TRACK_MISS_STRIDE, sizeof(word));
+		*miss += word;
+	}
+	return 0;
+}
+
+bool patch_learned_before(const struct patcher *p, enum patch_way way, uint32_t site)
+{
+	return site < p->guest->sites.count && p->place[way].own && p->place[way].own[site].table;
+}
+
+int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table)
+{
+	struct target *t = p->guest->target;
+	gva_t at = own(p, site)->table;
+
+	return at ? t->ops->read(t, at, table, sizeof(*table)) : -EFAULT;
+}
+
+int patch_clear_learn(struct patcher *p, uint32_t site)
+{
+	gva_t at = own(p, site)->table;
+
+	return at ? patcher_zero_table(p, p->slots[site].now.way, at) : -EFAULT;
+}
