@@ -389,6 +389,31 @@ static void verify_agrees_until_something_is_touched(void)
 	teardown();
 }
 
+/* A kprobe's int3 comes and goes; it spoils nothing, whatever site it is on. */
+static void verify_takes_a_probe_for_what_it_is(void)
+{
+	struct patch_verify v;
+	uint8_t *site, kept;
+
+	setup(false);
+	apply_one(promote(9, 0, 2));
+	site = fake_bytes(&f, f.guest.sites.sites[9].addr);
+	kept = site[0];
+	site[0] = 0xcc;
+	*fake_bytes(&f, f.guest.sites.sites[40].addr) = 0xcc; /* original text */
+	CU_ASSERT_EQUAL(patch_verify(p, &v, NULL), 0);
+	CU_ASSERT(v.agree == SITES - 2 && v.busy == 2 && !v.differ && !v.unreadable);
+	CU_ASSERT_EQUAL(patch_count(p, PATCH_QUARANTINED), 0);
+	CU_ASSERT_EQUAL(apply_one((struct patch_request){.site = 9}).reason, PATCH_REASON_BUSY);
+	site[0] = kept;
+	CU_ASSERT_EQUAL(apply_one((struct patch_request){.site = 9}).result, PATCH_APPLIED);
+	site[2] ^= 1; /* an int3 excuses no other byte */
+	site[0] = 0xcc;
+	CU_ASSERT_EQUAL(patch_verify(p, &v, NULL), 0);
+	CU_ASSERT(v.busy == 1 && v.differ == 1);
+	teardown();
+}
+
 /* Budget: 200 ns a further site in the pause. Here the target is free, so this is our own part. */
 static void further_sites_cost_little_in_the_pause(void)
 {
@@ -427,6 +452,7 @@ static const struct suite_test tests[] = {
 	 law_5_a_long_journal_is_shortened_and_still_tells_all},
 	{"counters are read cleared and start at zero",
 	 counters_are_read_cleared_and_start_at_zero},
+	{"verify takes a probe for what it is", verify_takes_a_probe_for_what_it_is},
 	{"verify agrees until something is touched", verify_agrees_until_something_is_touched},
 	{"further sites cost little in the pause", further_sites_cost_little_in_the_pause},
 };

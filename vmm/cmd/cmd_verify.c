@@ -6,6 +6,7 @@
 static const char more[] =
 	"Every site and every track is read from guest memory and compared with what should be\n"
 	"there. A site that differs is quarantined: reported, and left alone from then on.\n"
+	"One that is right but for an int3 is busy: a probe, or the guest patches there itself.\n"
 	"\n"
 	"Exit status: 0 everything agrees, 1 something differs, cannot be read, or a call went\n"
 	"wrong.\n"

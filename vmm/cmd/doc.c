@@ -115,10 +115,10 @@ json_t *doc_verify(const char *name, struct guest *g, const struct patch_verify 
 		g->ops->symbol(g, g->sites.sites[v->first_bad].addr, symbol, sizeof(symbol));
 		where = json_text(symbol);
 	}
-	return json_pack("{s:i, s:s, s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "schema",
+	return json_pack("{s:i, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "schema",
 			 JSON_SCHEMA, "kind", "verify", "guest", json_text(name), "sites",
-			 (int)v->sites, "agree", (int)v->agree, "differ", (int)v->differ,
-			 "unreadable", (int)v->unreadable, "first_bad",
+			 (int)v->sites, "agree", (int)v->agree, "busy", (int)v->busy, "differ",
+			 (int)v->differ, "unreadable", (int)v->unreadable, "first_bad",
 			 bad ? json_integer(v->first_bad) : json_null(), "first_bad_addr", addr,
 			 "first_bad_name", where, "wrong_calls",
 			 wrong < 0 ? json_null() : json_integer(wrong));

@@ -107,10 +107,11 @@ int patch_clear_learn(struct patcher *p, uint32_t site);
 
 struct patch_verify {
 	unsigned sites, agree, differ, unreadable;
+	unsigned busy;	    /* as they should be but for an int3: a probe, or the guest patches */
 	unsigned first_bad; /* site index, valid when differ + unreadable > 0 */
 };
 /* Compare all sites and all written tracks with what should be there; differing sites are
- * quarantined. */
+ * quarantined, busy ones are not. */
 int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err);
 
 /* Bytes of arena used / total, code half and counter half. */

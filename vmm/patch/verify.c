@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum finding { AGREES, DIFFERS, UNREADABLE };
+enum finding { AGREES, BUSY, DIFFERS, UNREADABLE };
 
 static enum finding compare(struct patcher *p, gva_t at, const uint8_t *want, size_t len)
 {
@@ -16,11 +16,37 @@ static enum finding compare(struct patcher *p, gva_t at, const uint8_t *want, si
 	return memcmp(have, want, len) ? DIFFERS : AGREES;
 }
 
+/* A probe or the guest's own patching puts an int3 over the first byte, or over the opcode after a
+ * prefix, and takes it away again: with it gone, is this site as it should be? */
+static enum finding compare_site(struct patcher *p, uint32_t site)
+{
+	const struct site *s = &p->guest->sites.sites[site];
+	const uint8_t *want = p->slots[site].bytes;
+	struct target *t = p->guest->target;
+	size_t opcode = s->len - sizeof(int32_t) - 1; /* the last four are the displacement */
+	uint8_t have[SITE_MAX_LEN];
+	bool poked = false;
+
+	if (t->ops->read(t, s->addr, have, s->len))
+		return UNREADABLE;
+	if (have[0] == 0xcc) {
+		have[0] = want[0];
+		poked = true;
+	}
+	if (have[opcode] == 0xcc) {
+		have[opcode] = want[opcode];
+		poked = true;
+	}
+	if (memcmp(have, want, s->len))
+		return DIFFERS;
+	return poked ? BUSY : AGREES;
+}
+
 static enum finding worse(enum finding a, enum finding b)
 {
 	if (a == DIFFERS || b == DIFFERS)
 		return DIFFERS;
-	return a == UNREADABLE || b == UNREADABLE ? UNREADABLE : AGREES;
+	return a > b ? a : b;
 }
 
 /* Every written block counts, used or not: a preempted task may still be in an old one. */
@@ -55,14 +81,13 @@ int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
 	(void)err; /* what is wrong is in *v */
 	memset(v, 0, sizeof(*v));
 	for (i = 0; i < p->guest->sites.count; i++) {
-		const struct site *s = &p->guest->sites.sites[i];
-		enum finding f = worse(compare(p, s->addr, p->slots[i].bytes, s->len),
-				       check_tracks(p, (uint32_t)i));
+		enum finding f = worse(compare_site(p, (uint32_t)i), check_tracks(p, (uint32_t)i));
 
 		v->sites++;
-		if (f != AGREES && !v->differ && !v->unreadable)
+		if (f > BUSY && !v->differ && !v->unreadable)
 			v->first_bad = (unsigned)i;
 		v->agree += f == AGREES;
+		v->busy += f == BUSY;
 		v->differ += f == DIFFERS;
 		v->unreadable += f == UNREADABLE;
 		if (f == DIFFERS)

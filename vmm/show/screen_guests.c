@@ -196,6 +196,10 @@ void screen_verify(const struct show *s, const json_t *doc)
 		   number_count(doc_number(doc, "sites")).s,
 		   number_count(doc_number(doc, "differ")).s,
 		   number_count(doc_number(doc, "unreadable")).s);
+	if (doc_amount(doc, "busy") > 0)
+		lines_item(s, "", STYLE_PLAIN,
+			   "%s are right but for an int3: a probe, or the guest is patching them",
+			   number_count(doc_number(doc, "busy")).s);
 	if (!agrees && doc_get(doc, "differ"))
 		lines_item(
 			s, "", STYLE_BAD,
