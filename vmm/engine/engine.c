@@ -130,6 +130,7 @@ void engine_follow(struct engine *e, bool on)
 {
 	pthread_mutex_lock(&e->lock);
 	e->follow = on;
+	e->withdrawn = e->withdrawn && !on;
 	pthread_cond_broadcast(&e->wake);
 	pthread_mutex_unlock(&e->lock);
 }
@@ -203,13 +204,14 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&e->lock);
+	e->withdrawn = e->withdrawn && p->dry_run;
 	ret = promote_locked(e, p, r, err);
 	e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH : ENGINE_IDLE;
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
 
-static int demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
+int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 			 struct error *err)
 {
 	struct patch_request *requests = calloc(e->sites + 1, sizeof(*requests));
@@ -220,6 +222,7 @@ static int demote_locked(struct engine *e, const uint32_t *sites, size_t n, stru
 	uint32_t s;
 	int ret = -ENOMEM;
 
+	memset(r, 0, sizeof(*r));
 	r->changes = calloc(e->sites + 1, sizeof(*r->changes));
 	if (!requests || !outcomes || !r->changes) {
 		error_set(err, HOTRAIL_EXIT_FAILED, ret, "no memory to demote");
@@ -252,12 +255,13 @@ int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engi
 {
 	int ret = check_sites(e, sites, n, err);
 
-	memset(r, 0, sizeof(*r));
-	if (ret)
+	if (ret) {
+		memset(r, 0, sizeof(*r));
 		return ret;
+	}
 	pthread_mutex_lock(&e->lock);
 	e->follow = false;
-	ret = demote_locked(e, sites, n, r, err);
+	ret = engine_demote_locked(e, sites, n, r, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }

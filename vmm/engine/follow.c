@@ -22,6 +22,8 @@
 /* Judge the gain over so long after a round, so often before it is believed. */
 #define JUDGE_NS    1000000000ull
 #define JUDGED_GOOD 3
+/* Between two tries to take back what did not pay. */
+#define WITHDRAW_NS 500000000ull
 
 struct loop {
 	struct engine *e;
@@ -31,6 +33,7 @@ struct loop {
 	double before;		  /* guest work per second without promotions, 0 = unknown */
 	unsigned good;		  /* seconds that were not slower than before */
 	bool judged;
+	uint64_t withdraw_ns; /* not tried before this */
 };
 
 size_t follow_choose_round(struct engine *e)
@@ -94,12 +97,24 @@ static void new_phase(struct loop *l)
 	round_now(l);
 }
 
+/* A pause may not fit, a probe may sit on a site: what stays promoted is led back at a later turn.
+ */
+static void withdraw(struct loop *l)
+{
+	struct engine_result r;
+
+	if (clock_ns() < l->withdraw_ns)
+		return;
+	(void)engine_demote_locked(l->e, NULL, 0, &r, NULL);
+	engine_result_free(&r);
+	l->withdraw_ns = clock_ns() + WITHDRAW_NS;
+}
+
 /* The first judgement may find the guest slower than before: then measure properly, and undo. */
 static void judge(struct loop *l)
 {
 	struct engine *e = l->e;
 	uint64_t now = clock_ns();
-	struct engine_result r;
 	double after;
 
 	if (l->judged || !e->config.work || l->before <= 0 || now - l->work0_ns < JUDGE_NS)
@@ -115,10 +130,8 @@ static void judge(struct loop *l)
 		return;
 	e->follow = false;
 	e->rolled_back++;
-	pthread_mutex_unlock(&e->lock);
-	if (!engine_demote(e, NULL, 0, &r, NULL))
-		engine_result_free(&r);
-	pthread_mutex_lock(&e->lock);
+	e->withdrawn = true;
+	withdraw(l);
 }
 
 /* Close a watch window when it is time; false while it is still open. */
@@ -187,6 +200,8 @@ void *follow_thread(void *engine)
 		 * too. */
 		if (patch_count(e->patcher, PATCH_LEARNING))
 			settle_restore(e);
+		if (e->withdrawn && patch_count(e->patcher, PATCH_PROMOTED))
+			withdraw(&l);
 		if (e->follow && !e->refused)
 			step(&l);
 		else

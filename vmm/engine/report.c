@@ -233,6 +233,7 @@ int engine_warm(struct engine *e, const struct profile *p, struct engine_result 
 				 "the profile is of another kernel build than this guest: learn "
 				 "anew with `hotrail promote --auto`");
 	pthread_mutex_lock(&e->lock);
+	e->withdrawn = false;
 	if (p->count && !load_edges(e, p))
 		ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
 				"no edge of the profile fits this guest's sites");

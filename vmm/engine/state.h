@@ -29,7 +29,8 @@ struct engine {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
-	bool thread_started, stop, follow, pays_doubted;
+	bool thread_started, stop, follow;
+	bool withdrawn; /* did not pay: nothing is to stay promoted until somebody promotes again */
 
 	struct guest *guest;
 	struct engine_config config;
@@ -55,6 +56,10 @@ struct engine {
 	unsigned pauses;
 	double coverage, fast_share;
 };
+
+/* engine.c: engine_demote() under the lock; following stays as it is. */
+int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
+			 struct error *err);
 
 /* find.c */
 void find_drain(struct engine *e);
