@@ -3,6 +3,7 @@
 #include "cmd/cmd.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,9 +83,26 @@ static int finish(int code)
  */
 #define LARGE_BLOCK (128 * 1024)
 
+/*
+ * Threads here need a few KiB of stack. The default of 8 MiB lets a kernel whose transparent huge
+ * pages are "always" put a whole one, 2 MiB resident, under each of them.
+ */
+#define STACK_BYTES (1024 * 1024)
+
+static void keep_small(void)
+{
+	pthread_attr_t attr;
+
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+}
+
 int main(int argc, char **argv)
 {
-	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+	keep_small();
 	if (argc < 2) {
 		usage(stderr);
 		return HOTRAIL_EXIT_USAGE;

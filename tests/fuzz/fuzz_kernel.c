@@ -43,10 +43,12 @@ static void use(const struct kernel *k)
 		check(kernel_protected(k, r->end - 1, 1) == r);
 	}
 	for (i = 0; i < k->symbols_count; i++) {
-		check(!i || k->symbols[i].addr >= k->symbols[i - 1].addr);
+		gva_t addr = kernel_symbol_addr(&k->symbols[i]);
+
+		check(!i || addr >= kernel_symbol_addr(&k->symbols[i - 1]));
 		check(k->names[k->symbols[i].name] != '\0');
-		kernel_is_function(k, k->symbols[i].addr);
-		kernel_symbol_at(k, k->symbols[i].addr, NULL);
+		kernel_is_function(k, addr);
+		kernel_symbol_at(k, addr, NULL);
 	}
 	kernel_subsystem(k->release);
 }

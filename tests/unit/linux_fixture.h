@@ -280,7 +280,7 @@ static inline void fx_symbol(struct fx *f, const char *name, uint64_t at, char t
 {
 	struct kernel_symbol *s = &f->symbols[f->k.symbols_count++];
 
-	s->addr = FX_LINK + at;
+	s->addr = (int32_t)(FX_LINK + at);
 	s->type = type;
 	s->name = (uint32_t)f->names_len;
 	strcpy(f->names + f->names_len, name);

@@ -63,7 +63,7 @@ static void test_symbols(void)
 
 	CU_ASSERT_TRUE(k->symbols_count > 20000);
 	for (i = 1; i < k->symbols_count; i++)
-		if (k->symbols[i].addr < k->symbols[i - 1].addr)
+		if (kernel_symbol_addr(&k->symbols[i]) < kernel_symbol_addr(&k->symbols[i - 1]))
 			CU_FAIL_FATAL("symbols are not sorted");
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (!kernel_lookup(k, wanted[i]))
@@ -79,7 +79,7 @@ static bool called(gva_t addr, const char *prefix)
 	size_t i;
 
 	for (i = 0; i < k->symbols_count; i++)
-		if (k->symbols[i].addr == addr &&
+		if (kernel_symbol_addr(&k->symbols[i]) == addr &&
 		    !strncmp(k->names + k->symbols[i].name, prefix, strlen(prefix)))
 			return true;
 	return false;
@@ -208,6 +208,37 @@ static void test_truncated(void)
 	free(file);
 }
 
+/* Last: what is left says the same about every site, in less than half the memory. */
+static void test_shrunk(void)
+{
+	size_t sites = k->sites.count, symbols = k->symbols_count, i;
+	struct site *site = malloc(sites * sizeof(*site));
+	int *kind = malloc(sites * sizeof(*kind));
+	const struct kernel_range *r;
+	const char *name;
+
+	CU_ASSERT_FATAL(site && kind);
+	memcpy(site, k->sites.sites, sites * sizeof(*site));
+	for (i = 0; i < sites; i++) {
+		r = kernel_protected(k, site[i].addr, site[i].len);
+		kind[i] = r ? (int)r->kind : -1;
+	}
+	kernel_shrink(k);
+	for (i = 0; i < sites; i++) {
+		r = kernel_protected(k, site[i].addr, site[i].len);
+		name = kernel_symbol_at(k, site[i].addr, NULL);
+		if ((r ? (int)r->kind : -1) != kind[i])
+			CU_FAIL("a site's protection changed");
+		if (!name && site[i].addr >= k->text_start && site[i].addr < k->text_end)
+			CU_FAIL("a site without a name");
+	}
+	CU_ASSERT_TRUE(k->ranges_count <= sites);
+	CU_ASSERT_TRUE(k->symbols_count < symbols);
+	CU_ASSERT_TRUE(kernel_is_function(k, kernel_lookup(k, "vfs_read")));
+	free(site);
+	free(kind);
+}
+
 static const struct suite_test tests[] = {
 	{"banner version and bounds", test_banner},
 	{"symbols", test_symbols},
@@ -216,6 +247,7 @@ static const struct suite_test tests[] = {
 	{"sites", test_sites},
 	{"ranges", test_ranges},
 	{"a cut file is refused", test_truncated},
+	{"small for a guest that runs", test_shrunk},
 };
 
 int main(void)

@@ -105,7 +105,7 @@ static int look_at(struct linux_bench_guest *g, struct error *err)
 	for (;;) {
 		ret = linux_guest_create(g->kernel, g->target, &g->guest, err);
 		if (!ret)
-			kernel_drop_elf(g->kernel); /* looked at for the last time */
+			kernel_shrink(g->kernel); /* looked at for the last time */
 		if ((ret != -EAGAIN && ret != -ETIMEDOUT) || clock_ns() > limit)
 			return ret;
 		clock_sleep_ms(100);

@@ -58,7 +58,7 @@ static int look(struct attach *a)
 	int ret = linux_guest_create(a->kernel, a->target, &a->guest, &err);
 
 	if (!ret) {
-		kernel_drop_elf(a->kernel);
+		kernel_shrink(a->kernel);
 		ret = make_engine(a, &err);
 	}
 	if (ret)

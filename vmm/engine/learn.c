@@ -13,9 +13,18 @@ void learn_keep(struct engine *e, uint32_t site)
 	struct site_info *info = &e->info[site];
 	unsigned t;
 
-	info->nkept = present->state == PATCH_PROMOTED ? present->ntargets : 0;
+	info->nkept = present->state == PATCH_PROMOTED ? (uint8_t)present->ntargets : 0;
 	for (t = 0; t < info->nkept; t++)
-		info->kept[t] = present->targets[t];
+		info->kept[t] = (int32_t)present->targets[t];
+}
+
+unsigned learn_kept(const struct site_info *info, gva_t targets[HOTRAIL_MAX_TARGETS])
+{
+	unsigned t;
+
+	for (t = 0; t < info->nkept; t++)
+		targets[t] = (gva_t)(int64_t)info->kept[t];
+	return info->nkept;
 }
 
 /*
@@ -77,7 +86,7 @@ static void fold_table(struct engine *e, uint32_t site, const struct track_learn
 	}
 	if (table->other)
 		edge_add(&e->learned, site, 0, per_second(table->other, seconds));
-	info->rate = calls / seconds;
+	info->rate = (float)(calls / seconds);
 }
 
 static void fold_round(struct engine *e, double seconds)

@@ -96,10 +96,11 @@ static int learn_all(struct measure *w, struct error *err)
 
 static bool is_kept(const struct site_info *info, gva_t target)
 {
+	gva_t kept[HOTRAIL_MAX_TARGETS];
 	unsigned t;
 
-	for (t = 0; t < info->nkept; t++)
-		if (info->kept[t] == target)
+	for (t = learn_kept(info, kept); t-- > 0;)
+		if (kept[t] == target)
 			return true;
 	return false;
 }

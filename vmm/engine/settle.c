@@ -76,9 +76,8 @@ void settle_request_kept(const struct engine *e, uint32_t site, struct patch_req
 	const struct site_info *info = &e->info[site];
 
 	*r = (struct patch_request){.site = site};
-	r->to = info->nkept ? PATCH_PROMOTED : PATCH_ORIGINAL;
-	r->ntargets = info->nkept;
-	memcpy(r->targets, info->kept, sizeof(r->targets));
+	r->ntargets = learn_kept(info, r->targets);
+	r->to = r->ntargets ? PATCH_PROMOTED : PATCH_ORIGINAL;
 }
 
 void settle_restore(struct engine *e)
@@ -114,11 +113,13 @@ static int decide(struct engine *e, const struct edge_table *edges, double cover
 	for (s = 0; s < e->sites; s++) {
 		const struct patch_site *p = patch_site_state(e->patcher, s);
 		const struct site_info *info = &e->info[s];
-		bool promoted = p->state == PATCH_PROMOTED;
 
-		current[s].ntargets = promoted ? p->ntargets : info->chosen ? info->nkept : 0;
-		memcpy(current[s].targets, promoted ? p->targets : info->kept,
-		       sizeof(current[s].targets));
+		if (p->state == PATCH_PROMOTED) {
+			current[s].ntargets = p->ntargets;
+			memcpy(current[s].targets, p->targets, sizeof(current[s].targets));
+		} else if (info->chosen) {
+			current[s].ntargets = learn_kept(info, current[s].targets);
+		}
 	}
 	if (coverage > 0)
 		config.coverage = coverage;
@@ -179,7 +180,7 @@ static bool request_for(struct engine *e, const struct policy_decision *d, struc
 		r->to = PATCH_PROMOTED;
 		r->ntargets = d->ntargets;
 		memcpy(r->targets, d->targets, sizeof(r->targets));
-		info->miss_share = 1 - d->hit;
+		info->miss_share = (float)(1 - d->hit);
 		return true;
 	}
 	if (d->verb == POLICY_DEMOTE) {
@@ -202,8 +203,10 @@ static void back_off(struct site_info *info, bool changed)
 /* Did the round end where it began for this site? */
 static bool changed_by(const struct site_info *info, const struct patch_request *r)
 {
-	return r->ntargets != info->nkept ||
-	       memcmp(r->targets, info->kept, r->ntargets * sizeof(r->targets[0]));
+	gva_t kept[HOTRAIL_MAX_TARGETS];
+
+	return r->ntargets != learn_kept(info, kept) ||
+	       memcmp(r->targets, kept, r->ntargets * sizeof(r->targets[0]));
 }
 
 struct round {

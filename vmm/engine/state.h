@@ -7,20 +7,23 @@
 
 #include "engine/engine.h"
 
-/* Rates are kept per second whatever the length of the round they were counted in. */
+/* Rates are kept per second whatever the length of the round they were counted in. Packed: a
+ * kernel has thousands of sites. */
 struct site_info {
-	uint64_t samples;  /* attributed so far */
-	uint32_t heat;	   /* attributed since the site was last learned */
-	double rate;	   /* calls/s in its last learning round, 0 = none seen or never learned */
-	double miss_share; /* expected of its track: 1 - hit of the decision */
-	uint64_t learned_ns;		 /* 0 = never */
-	uint64_t retry_ns;		 /* not learned again before this */
-	unsigned backoff;		 /* rounds in a row that changed nothing */
-	uint32_t miss_base;		 /* counter at the start of the present watch window */
-	bool has_base;			 /* miss_base belongs to the track in place */
-	bool chosen;			 /* in the round being learned */
-	gva_t kept[HOTRAIL_MAX_TARGETS]; /* what it was promoted to before this round */
-	unsigned nkept;
+	uint64_t samples;    /* attributed so far */
+	uint64_t learned_ns; /* 0 = never */
+	uint64_t retry_ns;   /* not learned again before this */
+	uint32_t heat;	     /* attributed since the site was last learned */
+	uint32_t miss_base;  /* counter at the start of the present watch window */
+	float rate;	  /* calls/s in its last learning round, 0 = none seen or never learned */
+	float miss_share; /* expected of its track: 1 - hit of the decision */
+	/* What it was promoted to before this round: the low halves, which sign-extend to the
+	 * address as they do in the track's compare. Read them by learn_kept(). */
+	int32_t kept[HOTRAIL_MAX_TARGETS];
+	uint8_t nkept;
+	uint8_t backoff; /* rounds in a row that changed nothing */
+	bool has_base;	 /* miss_base belongs to the track in place */
+	bool chosen;	 /* in the round being learned */
 };
 
 #define ENGINE_PAUSES 1024 /* latest pause times kept for the percentiles */
@@ -77,6 +80,8 @@ size_t find_choose_stale(struct engine *e);
 int learn_round(struct engine *e, struct error *err);
 /* Remember in info[].kept what the site has now, before a learning track takes its place. */
 void learn_keep(struct engine *e, uint32_t site);
+/* What learn_keep() remembered; returns how many. */
+unsigned learn_kept(const struct site_info *info, gva_t targets[HOTRAIL_MAX_TARGETS]);
 
 /* settle.c */
 /* Decide by policy over `learned` and bring every site where it belongs; with `named`

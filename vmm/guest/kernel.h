@@ -23,11 +23,19 @@
 #define KERNEL_MAX_SYMBOLS  1000000
 #define KERNEL_MAX_SITES    200000
 
+#define KERNEL_NAME_BITS 25 /* 32 MiB of names; Linux 6.12 has 5 */
+
+/* Tens of thousands of these stay in memory, so they are packed. */
 struct kernel_symbol {
-	gva_t addr;
-	uint32_t name; /* offset into kernel->names */
-	char type;     /* nm(1) letter: t, T, d, ... */
+	int32_t addr; /* sign-extended: the image lies in the top 2 GiB, per-CPU offsets at 0 */
+	uint32_t name : KERNEL_NAME_BITS; /* offset into kernel->names */
+	uint32_t type : 7;		  /* nm(1) letter: t, T, d, ... */
 };
+
+static inline gva_t kernel_symbol_addr(const struct kernel_symbol *s)
+{
+	return (gva_t)(int64_t)s->addr;
+}
 
 /* Why a site is left alone; words by kernel_range_text(). */
 enum kernel_range_kind {
@@ -80,6 +88,12 @@ void kernel_free(struct kernel *k);
 /* Give back the unpacked ELF (50 MiB and more) once its bytes are no longer needed; all else
  * stays. */
 void kernel_drop_elf(struct kernel *k);
+/*
+ * Keep only what a guest made of this kernel goes on asking for: functions of the core text, the
+ * thunks, the ranges that touch a site. ELF, site table and all other symbols go, so
+ * kernel_lookup() knows functions only and no further guest can be made of it.
+ */
+void kernel_shrink(struct kernel *k);
 
 /* bzImage -> unpacked ELF (lz4, gzip, xz, zstd, lzma, bzip2 through their libraries; output
  * bounded). Malloc'ed. */

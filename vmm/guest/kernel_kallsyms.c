@@ -16,7 +16,7 @@
 
 #define MIN_SYMBOLS 8
 #define MAX_NAME    512 /* KSYM_NAME_LEN */
-#define MAX_NAMES   (64u << 20)
+#define MAX_NAMES   (1u << KERNEL_NAME_BITS)
 #define MAX_STEPS                                                                                  \
 	(64u << 20) /* places and names tried while looking for num_syms: bounds hostile files */
 #define MAX_IMAGE (1ull << 30) /* KERNEL_IMAGE_SIZE */
@@ -229,7 +229,10 @@ static int decode(const struct kernel_view *v, const struct kallsyms *s, struct 
 			return ret;
 		memcpy(k->names + used, name + 1, len + 1);
 		k->symbols[k->symbols_count] = (struct kernel_symbol){
-			symbol_addr(s, (uint32_t)k->symbols_count), (uint32_t)used, name[0]};
+			.addr = (int32_t)symbol_addr(s, (uint32_t)k->symbols_count),
+			.name = (uint32_t)used & (MAX_NAMES - 1),
+			.type = (uint8_t)name[0] & 0x7f,
+		};
 		used += len + 1;
 	}
 	trim(k, used);

@@ -66,8 +66,8 @@ static int remove_slide(struct kernel_view *v, struct kernel *k)
 		return kernel_broken(v, "_text: 0x%llx by kallsyms, 0x%llx by the ELF",
 				     (unsigned long long)text, (unsigned long long)base);
 	for (i = 0; v->slide && i < k->symbols_count; i++)
-		if (k->symbols[i].addr >= text)
-			k->symbols[i].addr -= v->slide;
+		if (kernel_symbol_addr(&k->symbols[i]) >= text)
+			k->symbols[i].addr -= (int32_t)v->slide;
 	return 0;
 }
 

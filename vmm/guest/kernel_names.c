@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Questions about a parsed kernel: symbols by name and address, what is protected. */
-#include "guest/kernel.h"
+#include "guest/kernel_view.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ gva_t kernel_lookup(const struct kernel *k, const char *name)
 		const char *have = k->names + k->symbols[i].name;
 
 		if (*have == *name && !strncmp(have, name, len))
-			return k->symbols[i].addr;
+			return kernel_symbol_addr(&k->symbols[i]);
 	}
 	return 0;
 }
@@ -28,7 +28,7 @@ static size_t symbols_to(const struct kernel *k, gva_t addr)
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (k->symbols[mid].addr <= addr)
+		if (kernel_symbol_addr(&k->symbols[mid]) <= addr)
 			low = mid + 1;
 		else
 			high = mid;
@@ -36,12 +36,17 @@ static size_t symbols_to(const struct kernel *k, gva_t addr)
 	return low;
 }
 
-/* A symbol in text, but not the bytes of padding before a function ("__pfx_", since 6.2). */
+bool kernel_names_padding(const char *name)
+{
+	return !strncmp(name, "__pfx_", 6);
+}
+
+/* A symbol in text, and a function. */
 static bool names_code(const struct kernel *k, size_t i)
 {
 	const struct kernel_symbol *s = &k->symbols[i];
 
-	return strchr("tTwW", s->type) && strncmp(k->names + s->name, "__pfx_", 6);
+	return strchr("tTwW", s->type) && !kernel_names_padding(k->names + s->name);
 }
 
 /*
@@ -50,10 +55,10 @@ static bool names_code(const struct kernel *k, size_t i)
  */
 static size_t best_name(const struct kernel *k, size_t last)
 {
-	gva_t addr = k->symbols[last].addr;
 	size_t best = last, i;
 
-	for (i = last + 1; i-- > 0 && last - i < MAX_ALIASES && k->symbols[i].addr == addr;) {
+	for (i = last + 1;
+	     i-- > 0 && last - i < MAX_ALIASES && k->symbols[i].addr == k->symbols[last].addr;) {
 		const char *name = k->names + k->symbols[i].name;
 		size_t len = strlen(name);
 
@@ -70,14 +75,16 @@ const char *kernel_symbol_at(const struct kernel *k, gva_t addr, uint64_t *offse
 	bool core = addr >= k->text_start && addr < k->text_end;
 	bool init = addr >= k->init_start && addr < k->init_end;
 	size_t n = symbols_to(k, addr);
+	gva_t start;
 
 	if (!n || (!core && !init))
 		return NULL;
 	n = best_name(k, n - 1);
-	if (k->symbols[n].addr < (core ? k->text_start : k->init_start))
+	start = kernel_symbol_addr(&k->symbols[n]);
+	if (start < (core ? k->text_start : k->init_start))
 		return NULL;
 	if (offset)
-		*offset = addr - k->symbols[n].addr;
+		*offset = addr - start;
 	return k->names + k->symbols[n].name;
 }
 
@@ -87,7 +94,7 @@ bool kernel_is_function(const struct kernel *k, gva_t addr)
 
 	if (addr < k->text_start || addr >= k->text_end)
 		return false;
-	while (i-- > 0 && k->symbols[i].addr == addr && tries++ < MAX_ALIASES)
+	while (i-- > 0 && kernel_symbol_addr(&k->symbols[i]) == addr && tries++ < MAX_ALIASES)
 		if (names_code(k, i))
 			return true;
 	return false;

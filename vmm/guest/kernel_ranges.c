@@ -58,12 +58,12 @@ static bool function_around(const struct kernel *k, gva_t addr, gva_t *start, gv
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (k->symbols[mid].addr <= addr)
+		if (kernel_symbol_addr(&k->symbols[mid]) <= addr)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	*end = low < k->symbols_count ? k->symbols[low].addr : k->text_end;
+	*end = low < k->symbols_count ? kernel_symbol_addr(&k->symbols[low]) : k->text_end;
 	return true;
 }
 

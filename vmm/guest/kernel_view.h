@@ -100,6 +100,8 @@ void kernel_view_build_id(const struct kernel_view *v, struct kernel *k);
 
 /* kernel_kallsyms.c: fills symbols and names; addresses as the tables say. */
 int kernel_read_kallsyms(const struct kernel_view *v, struct kernel *k);
+/* kernel_names.c: does it name the bytes of padding before a function (since 6.2)? */
+bool kernel_names_padding(const char *name);
 /* kernel_tokens.c */
 struct kernel_tokens {
 	const uint8_t *table; /* 256 NUL-terminated strings */
