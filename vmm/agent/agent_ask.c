@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One question to the agent: asked, waited for, and what it means when there is no good answer. */
+#include "agent/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/clock.h"
+
+_Static_assert((4 + sizeof(struct agent_header)) % 8 == 0, "payloads are 8-aligned");
+
+struct question *question_new(struct error *err)
+{
+	struct question *q = calloc(1, sizeof(*q));
+
+	if (!q) {
+		error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory to ask the agent");
+		return NULL;
+	}
+	q->err = err ? err : &q->unheard;
+	q->ask.frame = (uint8_t *)q->frame + 4;
+	q->ask.reply = (uint8_t *)q->reply;
+	return q;
+}
+
+void *question_payload(struct question *q)
+{
+	return q->ask.frame + sizeof(struct agent_header);
+}
+
+static int not_there(const struct agent *a, struct error *err)
+{
+	return error_set(err, HOTRAIL_EXIT_BUSY, -ENOTCONN, "the guest's agent is %s%s%.120s",
+			 agent_health_text(a->state.health), a->state.trouble[0] ? ": " : "",
+			 a->state.trouble[0] ? a->state.trouble
+					     : "; is hotrail_agent.ko loaded there, and its relay "
+					       "running?");
+}
+
+int agent_ready(struct agent *a, struct error *err)
+{
+	char why[160];
+	int ret = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->talk != TALK_GREETED)
+		ret = not_there(a, err);
+	check_refusals(a->state.hello.refusals, why, sizeof(why));
+	if (!ret && a->state.health == AGENT_REFUSING)
+		ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EPERM,
+				"the guest's agent patches nothing: %s", why);
+	pthread_mutex_unlock(&a->lock);
+	return ret;
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+				 .tv_nsec = (long)(ns % 1000000000)};
+}
+
+/* With the lock held; it is let go of while waiting. */
+static int wait_for(struct agent *a, struct ask *k, struct error *err)
+{
+	struct timespec until;
+	bool began;
+
+	while (!k->done && clock_ns() < k->deadline) {
+		until = to_timespec(k->deadline);
+		pthread_cond_timedwait(&a->answered, &a->lock, &until);
+	}
+	if (k->done && k->result)
+		return error_set(err, HOTRAIL_EXIT_BUSY, k->result,
+				 "the guest's agent went before it answered %s: %.120s",
+				 wire_type_name(k->type), a->state.trouble);
+	if (k->done)
+		return 0;
+	began = k->sent > 0;
+	io_unlink(a, k);
+	io_trouble(a, "no answer to %s in time", wire_type_name(k->type));
+	talk_lose(a);
+	return error_set(err, HOTRAIL_EXIT_BUSY, -ETIMEDOUT,
+			 "the guest's agent did not answer %s in time%s", wire_type_name(k->type),
+			 began ? "" : "; it never got it");
+}
+
+/* The agent said why not. */
+static int on_error(struct agent *a, const struct ask *k, struct error *err)
+{
+	const struct agent_error *e = (const void *)k->reply;
+	char text[AGENT_TEXT], why[160];
+
+	check_text(text, sizeof(text), e->text, sizeof(e->text));
+	if (e->status == AGENT_NO_HELLO) {
+		io_trouble(a, "the agent has forgotten its greeting");
+		talk_lose(a);
+		return error_set(err, HOTRAIL_EXIT_BUSY, -ENOTCONN,
+				 "the guest's agent began anew; it is being greeted, try again");
+	}
+	check_refusals(e->refusals, why, sizeof(why));
+	return error_set(err,
+			 e->status == AGENT_REFUSED	  ? HOTRAIL_EXIT_REFUSED
+			 : e->status == AGENT_UNSUPPORTED ? HOTRAIL_EXIT_UNSUPPORTED
+							  : HOTRAIL_EXIT_FAILED,
+			 -EPROTO, "the guest's agent answers %s: %s; %s", wire_type_name(k->type),
+			 agent_status_text(e->status), e->status == AGENT_REFUSED ? why : text);
+}
+
+int question_ask(struct agent *a, struct question *q, uint16_t type, size_t len)
+{
+	struct ask *k = &q->ask;
+	int ret;
+
+	k->type = type;
+	k->slow = type == AGENT_MSG_GRACE || type == AGENT_MSG_RECLAIM ||
+		  type == AGENT_MSG_UNPATCH_ALL;
+	pthread_mutex_lock(&a->lock);
+	if (a->talk != TALK_GREETED) {
+		ret = not_there(a, q->err);
+	} else {
+		k->seq = ++a->seq;
+		io_submit(a, k, (uint32_t)len);
+		ret = wait_for(a, k, q->err);
+	}
+	if (!ret && k->reply_type == (AGENT_MSG_ERROR | AGENT_REPLY))
+		ret = on_error(a, k, q->err);
+	pthread_mutex_unlock(&a->lock);
+	return ret;
+}
+
+int question_nonsense(struct agent *a, const struct question *q, int ret)
+{
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&a->lock);
+	a->state.bad++;
+	io_trouble(a, "%.150s", q->err->text);
+	pthread_mutex_unlock(&a->lock);
+	return ret;
+}
