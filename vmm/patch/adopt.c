@@ -38,7 +38,8 @@ static int check_intent(struct patcher *p, const struct journal_intent *in, long
 	if (*site < 0)
 		return unusable(err, in, "a site that this guest does not have");
 	s = &p->guest->sites.sites[*site];
-	if (s->addr != in->site || s->len != in->len || memcmp(s->bytes, in->old, in->len - 4u))
+	if (s->addr != in->site || s->len != in->len || memcmp(s->bytes, in->old, in->len - 4u) ||
+	    memcmp(in->old, in->new, in->len - 4u))
 		return unusable(err, in, "other bytes than this guest's at a site");
 	if (in->state == PATCH_ORIGINAL)
 		return 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "patch/pair.h"
 #include "patch/record.h"
 
 static int corrupt(struct error *err, uint64_t number, const char *what)
@@ -45,14 +46,22 @@ static int take_header(struct journal_log *log, const struct record *r, struct e
 	return 0;
 }
 
-/* Law 2 holds for what is on disk, too: only the rel32 may differ. */
+/* What a slot of a pair may hold (pair.h): the one place where an opcode changes. */
+static bool is_slot(const uint8_t *bytes)
+{
+	return bytes[0] == 0xe9 || !memcmp(bytes, pair_nop, sizeof(pair_nop));
+}
+
+/* Law 2 holds for what is on disk, too: only the rel32 may differ, or a jmp takes the place of a
+ * nop. */
 static const char *intent_fault(const struct journal_log *log, const struct record *r)
 {
 	uint8_t len = r->intent.len;
 
 	if (len != 5 && len != 6)
 		return "is an intent of a wrong length";
-	if (memcmp(r->intent.old, r->intent.new, len - 4u))
+	if (memcmp(r->intent.old, r->intent.new, len - 4u) &&
+	    !(len == PAIR_SLOT && is_slot(r->intent.old) && is_slot(r->intent.new)))
 		return "would change an opcode";
 	if (r->intent.state > PATCH_PROMOTED || r->intent.ntargets > HOTRAIL_MAX_TARGETS)
 		return "is an intent of no known kind";

@@ -59,7 +59,7 @@ void patcher_identify(const struct guest *g, struct journal_identity *id)
 	memcpy(id->build_id, g->build_id, id->build_id_len);
 }
 
-static bool same_guest(const struct journal_identity *a, const struct journal_identity *b)
+bool patcher_same_guest(const struct journal_identity *a, const struct journal_identity *b)
 {
 	return a->build_id_len == b->build_id_len && a->text_start == b->text_start &&
 	       a->text_end == b->text_end && !memcmp(a->build_id, b->build_id, a->build_id_len);
@@ -75,7 +75,7 @@ static int open_journal(struct patcher *p, const char *path, struct error *err)
 	if (rc)
 		return rc;
 	patcher_identify(p->guest, &id);
-	if (log.records && same_guest(&id, &log.identity))
+	if (log.records && patcher_same_guest(&id, &log.identity))
 		rc = patcher_adopt(p, &log, &fresh, err);
 	else if (log.records && !log.closed)
 		rc = error_set(err, HOTRAIL_EXIT_REFUSED, -ESTALE,

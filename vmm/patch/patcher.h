@@ -58,6 +58,7 @@ void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state,
 
 /* Which text a journal of this guest speaks of. */
 void patcher_identify(const struct guest *g, struct journal_identity *id);
+bool patcher_same_guest(const struct journal_identity *a, const struct journal_identity *b);
 /* Shorten a journal that has grown. It may fail: the long one is as good. */
 void patcher_shorten_journal(struct patcher *p);
 

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Pairs in a running guest: the steps of a change in their order, and what memory says. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "patch/applier.h"
+#include "patch/pairs.h"
+
+enum pair_state pairs_look(struct pairs *p, size_t i, gva_t *program)
+{
+	const struct pair *pair = &p->list[i];
+	uint8_t bypass[PAIR_SLOT] = {0}, target[PAIR_SLOT];
+	struct target *t = p->guest->target;
+
+	*program = 0;
+	if ((pair->bypass && t->ops->read(t, pair->bypass, bypass, PAIR_SLOT)) ||
+	    t->ops->read(t, pair->target, target, PAIR_SLOT))
+		return PAIR_FOREIGN;
+	return pair_classify(pair, bypass, target, program);
+}
+
+enum pair_state pairs_state(struct pairs *p, size_t i, gva_t *program)
+{
+	gva_t none;
+
+	return i < p->count ? pairs_look(p, i, program ? program : &none) : PAIR_FOREIGN;
+}
+
+size_t pairs_count(const struct pairs *p)
+{
+	return p->count;
+}
+
+/* --- the list --- */
+
+struct span {
+	gva_t at;
+	size_t len;
+};
+
+static int by_address(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Slots and sites together: no byte may belong to two of them. */
+static int check_overlaps(const struct pairs *p, struct error *err)
+{
+	const struct site_table *sites = &p->guest->sites;
+	struct span *all = calloc(2 * p->count + sites->count + 1, sizeof(*all));
+	size_t i, n = 0;
+	int ret = 0;
+
+	if (!all)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for pairs");
+	for (i = 0; i < p->count; i++) {
+		all[n++] = (struct span){p->list[i].target, PAIR_SLOT};
+		if (p->list[i].bypass)
+			all[n++] = (struct span){p->list[i].bypass, PAIR_SLOT};
+	}
+	for (i = 0; i < sites->count; i++)
+		all[n++] = (struct span){sites->sites[i].addr, sites->sites[i].len};
+	qsort(all, n, sizeof(*all), by_address);
+	for (i = 1; !ret && i < n; i++)
+		if (all[i].at - all[i - 1].at < all[i - 1].len)
+			ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
+					"the slot at 0x%llx is named twice, or overlaps another "
+					"slot or site",
+					(unsigned long long)all[i].at);
+	free(all);
+	return ret;
+}
+
+static int check_list(struct pairs *p, struct error *err)
+{
+	struct guest *g = p->guest;
+	gva_t program;
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < p->count; i++)
+		ret = pair_check(&p->list[i], g->text_start, g->text_end, err);
+	if (!ret)
+		ret = check_overlaps(p, err);
+	for (i = 0; !ret && i < p->count; i++) {
+		enum pair_state s = pairs_look(p, i, &program);
+
+		if (s > PAIR_DIRECT && s != PAIR_BUSY)
+			ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
+					"the pair whose target is at 0x%llx is %s",
+					(unsigned long long)p->list[i].target, pair_state_text(s));
+	}
+	return ret;
+}
+
+/* --- a change --- */
+
+static int write_step(struct pairs *p, const struct pair *pair, const struct pair_step *s,
+		      struct pair_done *done, bool *spoiled, struct error *err)
+{
+	struct applier_write w = {
+		.addr = s->kind == PAIR_POKE_TARGET ? pair->target : pair->bypass,
+		.len = PAIR_SLOT,
+		.whole = true,
+	};
+	struct applier_done stood = {0};
+	int rc;
+
+	memcpy(w.old, s->old, PAIR_SLOT);
+	memcpy(w.new, s->new, PAIR_SLOT);
+	rc = p->applier->ops->write(p->applier, &w, 1, &stood, err);
+	if (rc)
+		return rc;
+	done->pause_us += stood.pause_us;
+	if (w.result == PATCH_APPLIED)
+		return 0;
+	*spoiled = w.spoiled || w.doubt || w.reason == PATCH_REASON_MISMATCH;
+	return error_set(err, *spoiled ? HOTRAIL_EXIT_REFUSED : HOTRAIL_EXIT_BUSY,
+			 *spoiled			       ? -EUCLEAN
+			 : w.reason == PATCH_REASON_BUSY       ? -EBUSY
+			 : w.reason == PATCH_REASON_UNREADABLE ? -EFAULT
+							       : -EIO,
+			 "the slot at 0x%llx was not changed: %s", (unsigned long long)w.addr,
+			 patch_reason_text(w.reason));
+}
+
+/* Nobody between the bypass and the end of the target who was there before. */
+static int wait_grace(struct pairs *p, const struct pair *pair, struct error *err)
+{
+	int rc = p->applier->ops->grace(p->applier, pair->bypass + PAIR_SLOT,
+					pair->target + PAIR_SLOT, err);
+
+	return rc == -ETIMEDOUT ? -EBUSY : rc;
+}
+
+/* Steps up to the first that fails; *taken counts pokes that happened. */
+static int take_steps(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n,
+		      struct pair_done *done, unsigned *taken, struct error *err)
+{
+	bool spoiled = false;
+	unsigned s;
+	int rc = 0;
+
+	for (s = 0; !rc && s < n; s++) {
+		if (steps[s].kind == PAIR_GRACE) {
+			rc = wait_grace(p, &p->list[i], err);
+			done->graces += !rc;
+			continue;
+		}
+		rc = write_step(p, &p->list[i], &steps[s], done, &spoiled, err);
+		*taken += !rc;
+		done->steps += !rc;
+	}
+	p->quarantined[i] |= spoiled;
+	return rc;
+}
+
+static int change(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n, gva_t want,
+		  struct pair_done *done, struct error *err)
+{
+	struct journal_intent intents[PAIR_MAX_STEPS];
+	struct journal_result unapplied[PAIR_MAX_STEPS];
+	unsigned s, pokes = 0, taken = 0;
+	int rc = 0;
+
+	for (s = 0; s < n; s++)
+		if (steps[s].kind != PAIR_GRACE)
+			intents[pokes++] = pairs_intent(&p->list[i], &steps[s], want);
+	pairs_shorten_journal(p);
+	if (p->journal)
+		rc = journal_intend(p->journal, intents, pokes, err);
+	if (rc)
+		return rc;
+	rc = take_steps(p, i, steps, n, done, &taken, err);
+	for (s = taken; s < pokes; s++)
+		unapplied[s - taken] =
+			(struct journal_result){.seq = intents[s].seq, .result = PATCH_FAILED};
+	/* Without a commit record replay asks memory, which is right anyway. */
+	if (p->journal)
+		(void)journal_commit(p->journal, unapplied, pokes - taken, taken, 0, pokes - taken,
+				     NULL);
+	return rc;
+}
+
+static int set_locked(struct pairs *p, size_t i, gva_t want, struct pair_done *done,
+		      struct error *err)
+{
+	struct pair_step steps[PAIR_MAX_STEPS];
+	enum pair_state state;
+	gva_t program;
+	unsigned n;
+
+	if (p->quarantined[i])
+		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
+				 "the pair whose target is at 0x%llx is in quarantine: memory and "
+				 "what was written there disagree",
+				 (unsigned long long)p->list[i].target);
+	state = pairs_look(p, i, &program);
+	if (state == PAIR_BUSY)
+		return error_set(err, HOTRAIL_EXIT_BUSY, -EBUSY,
+				 "the pair whose target is at 0x%llx is %s: try again later",
+				 (unsigned long long)p->list[i].target, pair_state_text(state));
+	if (state > PAIR_BUSY) {
+		p->quarantined[i] = true;
+		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
+				 "the pair whose target is at 0x%llx is %s",
+				 (unsigned long long)p->list[i].target, pair_state_text(state));
+	}
+	n = pair_plan(&p->list[i], state, program, want, steps);
+	return n ? change(p, i, steps, n, want, done, err) : 0;
+}
+
+int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, struct error *err)
+{
+	struct pair_done unused = {0};
+	int rc = 0;
+
+	if (i >= p->count)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -EINVAL, "there is no pair %zu", i);
+	if (program)
+		rc = pair_check_program(&p->list[i], program, p->guest->text_start,
+					p->guest->text_end, err);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&p->lock);
+	rc = set_locked(p, i, program, done ? done : &unused, err);
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+/* --- life --- */
+
+int pairs_create(struct guest *g, struct applier *a, const struct pair *list, size_t n,
+		 const char *journal_path, struct pairs **out, struct error *err)
+{
+	struct pairs *p = calloc(1, sizeof(*p));
+	int rc;
+
+	*out = NULL;
+	if (p) {
+		pthread_mutex_init(&p->lock, NULL);
+		p->guest = g;
+		p->applier = a;
+		p->count = n;
+		p->list = calloc(n + 1, sizeof(*p->list));
+		p->quarantined = calloc(n + 1, sizeof(*p->quarantined));
+	}
+	if (!p || !p->list || !p->quarantined) {
+		pairs_destroy(p);
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu pairs", n);
+	}
+	memcpy(p->list, list, n * sizeof(*list));
+	rc = check_list(p, err);
+	if (!rc && journal_path)
+		rc = pairs_open_journal(p, journal_path, err);
+	if (rc)
+		pairs_destroy(p);
+	else
+		*out = p;
+	return rc;
+}
+
+static void free_pairs(struct pairs *p)
+{
+	pthread_mutex_destroy(&p->lock);
+	free(p->quarantined);
+	free(p->list);
+	free(p);
+}
+
+void pairs_destroy(struct pairs *p)
+{
+	if (!p)
+		return;
+	journal_close(p->journal);
+	free_pairs(p);
+}
+
+void pairs_drop(struct pairs *p)
+{
+	if (!p)
+		return;
+	if (p->journal)
+		journal_drop(p->journal);
+	free_pairs(p);
+}
