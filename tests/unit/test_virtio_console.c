@@ -138,6 +138,8 @@ static void control(uint32_t id, uint16_t event, uint16_t value)
 	CU_ASSERT_EQUAL(driver_request(&d, CONTROL_TX, &p, 1), 0);
 }
 
+static uint16_t told_value;
+
 /* The next control message for us: its event, id and text. */
 static unsigned told(uint32_t *id, char *text)
 {
@@ -149,6 +151,7 @@ static unsigned told(uint32_t *id, char *text)
 		return ~0u;
 	memcpy(&m, DATA(&d, 0x3000), sizeof(m));
 	*id = m.id;
+	told_value = m.value;
 	memcpy(text, DATA(&d, 0x3000 + sizeof(m)), (size_t)len - sizeof(m));
 	text[(size_t)len - sizeof(m)] = '\0';
 	return m.event;
@@ -184,6 +187,57 @@ static void test_named_port(void)
 	CU_ASSERT_EQUAL(driver_take(&d, RX1, NULL), 4);
 	CU_ASSERT_EQUAL(memcmp(DATA(&d, 0x1000), "ping", 4), 0);
 	down();
+}
+
+/* The other end of a port is closed: its reader is told, as it would be of a channel of libvirt. */
+static void test_host_gone(void)
+{
+	char text[128];
+	uint32_t id = 99;
+
+	up(2);
+	control(0xffffffff, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	told(&id, text);
+	told(&id, text);
+	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_NAME && id == 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_OPEN && told_value == 1);
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	CU_ASSERT_EQUAL(say(TX1, "still there"), 0);
+	CU_ASSERT_TRUE(arrives(named[0], "still there"));
+	close(named[0]);
+	named[0] = -1;
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_OPEN && id == 1 && told_value == 0);
+	CU_ASSERT_EQUAL(say(TX1, "into the void"), 0); /* nobody waits for it */
+	down();
+}
+
+/* A console that leads nowhere is not there; a port that leads nowhere is, and reads as closed. */
+static void test_nobody_there(void)
+{
+	struct virtio_host host = driver_host(&ram);
+	struct virtio_console_options o = {.ports = 3};
+	struct virtio *v = NULL;
+	char text[128];
+	uint32_t id = 99;
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, named), 0);
+	o.port[0] = (struct virtio_console_port){NULL, -1, -1};
+	o.port[1] = (struct virtio_console_port){"nobody", -1, -1};
+	o.port[2] = (struct virtio_console_port){"somebody", named[1], named[1]};
+	CU_ASSERT_EQUAL_FATAL(virtio_console_create(&o, &host, &v, NULL), 0);
+	CU_ASSERT_TRUE_FATAL(driver_up(&d, &ram, v, driver_offered(v)));
+	control(0xffffffff, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_ADD && id == 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_ADD && id == 2);
+	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	control(2, VIRTIO_CONSOLE_PORT_READY, 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_NAME && id == 1);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_NAME && id == 2);
+	CU_ASSERT(told(&id, text) == VIRTIO_CONSOLE_PORT_OPEN && id == 2 && told_value == 1);
+	virtio_destroy(d.v);
+	close(named[0]);
+	close(named[1]);
 }
 
 static void test_control_nonsense(void)
@@ -231,6 +285,8 @@ static const struct suite_test tests[] = {
 	{"resize", test_resize},
 	{"a reader that does not read", test_slow_reader},
 	{"a named port", test_named_port},
+	{"a host that goes away", test_host_gone},
+	{"nobody at the other end", test_nobody_there},
 	{"control messages that make no sense", test_control_nonsense},
 	{"options that cannot be", test_options},
 };

@@ -3,6 +3,7 @@
 #ifndef HOTRAIL_CMD_BENCH_LINUX_H
 #define HOTRAIL_CMD_BENCH_LINUX_H
 
+#include "cmd/agent_port.h"
 #include "cmd/bench.h"
 #include "cmd/linux_console.h"
 #include "guest/kernel.h"
@@ -13,6 +14,7 @@ struct linux_bench_guest {
 	struct kernel *kernel;
 	struct linux_console console;
 	struct pc *pc;
+	struct agent_port agent;
 	struct target *target;
 	struct guest *guest;
 	struct engine *engine;

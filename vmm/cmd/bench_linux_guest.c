@@ -77,8 +77,10 @@ static int boot(struct linux_bench_guest *g, const struct bench_options *o, cons
 	if (ret)
 		return ret;
 	g->console.pc = g->pc;
+	ret = agent_port_open(g->pc, &g->agent, err);
 	begin = clock_ns();
-	ret = pc_start(g->pc, err);
+	if (!ret)
+		ret = pc_start(g->pc, err);
 	if (!ret)
 		ret = linux_console_ready(&g->console, BOOT_LIMIT_MS, err);
 	g->boot_s = (clock_ns() - begin) / 1e9;
@@ -112,14 +114,20 @@ static int look_at(struct linux_bench_guest *g, struct error *err)
 	}
 }
 
+static void clear(struct linux_bench_guest *g)
+{
+	memset(g, 0, sizeof(*g));
+	g->console.event = -1;
+	g->agent = (struct agent_port)AGENT_PORT_NONE;
+}
+
 int linux_bench_open(struct linux_bench_guest *g, const struct bench_options *o, const char *extra,
 		     bool engine, struct error *err)
 {
 	struct engine_config ec = {.policy = POLICY_DEFAULT};
 	int ret;
 
-	memset(g, 0, sizeof(*g));
-	g->console.event = -1;
+	clear(g);
 	ret = linux_console_open(&g->console, err);
 	if (!ret && engine)
 		ret = kernel_load(o->kernel, &g->kernel, err);
@@ -148,9 +156,9 @@ void linux_bench_close(struct linux_bench_guest *g)
 	linux_guest_destroy(g->guest);
 	if (g->target)
 		target_machine_destroy(g->target);
+	agent_port_close(&g->agent);
 	pc_close(g->pc);
 	linux_console_close(&g->console);
 	kernel_free(g->kernel);
-	memset(g, 0, sizeof(*g));
-	g->console.event = -1;
+	clear(g);
 }

@@ -56,6 +56,8 @@ int cmd_run(int argc, char **argv)
 			   "a raw disk of the Linux guest, may be given several times"),
 		CMD_OPTION("net", 0, CMD_LIST, &o.nets, "TAP",
 			   "a network card of the Linux guest on an existing tap device"),
+		CMD_OPTION("no-agent", 0, CMD_FLAG, &o.no_agent, NULL,
+			   "no port for an agent in the Linux guest"),
 		CMD_OPTION("detach", 'd', CMD_FLAG, &o.detach, NULL, "return when the guest runs"),
 		CMD_OPTION("name", 'n', CMD_TEXT, &o.name, "NAME",
 			   "default: the first free yard-N"),
@@ -96,8 +98,9 @@ int cmd_run(int argc, char **argv)
 	if (n < 0)
 		return cmd_parse_exit(n);
 	take_words(&w, &o);
-	if (!o.kernel && (o.initrd || o.cmdline || o.disks.count || o.nets.count))
-		return cmd_misuse(&usage, "--initrd, --cmdline, --disk and --net go with --kernel");
+	if (!o.kernel && (o.initrd || o.cmdline || o.disks.count || o.nets.count || o.no_agent))
+		return cmd_misuse(&usage, "--initrd, --cmdline, --disk, --net and --no-agent go "
+					  "with --kernel");
 	if (o.kernel && o.instance.image)
 		return cmd_misuse(&usage, "an image and --kernel exclude each other");
 	if (o.detach)

@@ -16,9 +16,10 @@
 struct monitor {
 	struct registry_entry entry;
 	int lock_fd;
-	struct machine *machine;   /* set before the control server starts, like the two below */
+	struct machine *machine;   /* set before the control server starts, like the three below */
 	const char *image;	   /* path of image or kernel */
 	struct instance *instance; /* a guest of our own; NULL for Linux, which checks no results */
+	struct agent *agent; /* the client of a Linux guest's agent; NULL: it has no port for one */
 	struct control_server *server;
 	/* Published together by monitor_publish(); a Linux guest has neither before its boot is
 	 * over. */

@@ -4,6 +4,7 @@
 #ifndef HOTRAIL_CMD_RUN_H
 #define HOTRAIL_CMD_RUN_H
 
+#include "cmd/agent_port.h"
 #include "cmd/cmd.h"
 #include "cmd/monitor.h"
 #include "guest/pc_guest.h"
@@ -15,6 +16,7 @@ struct run_options {
 	const char *name, *sampler, *profile;
 	const char *kernel, *initrd, *cmdline; /* a Linux guest instead of an image */
 	struct cmd_list disks, nets;	       /* of a Linux guest */
+	bool no_agent;			       /* of a Linux guest */
 	bool follow, detach, json;
 	double seconds; /* 0 = until it is stopped */
 };
@@ -39,7 +41,8 @@ int run_linux(const struct run_options *o, int ready_fd);
 
 struct run_devices {
 	struct virtio *device[PC_SLOTS];
-	unsigned count;
+	unsigned count, room; /* room 0: never opened */
+	struct agent_port agent;
 };
 /* Between pc_open() and pc_start(). What was made before a failure is left to close. */
 int run_devices_open(struct pc *pc, const struct run_options *o, struct run_devices *d,

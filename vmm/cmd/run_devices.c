@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The virtio devices of a Linux guest: --disk, --net, and entropy from the host. */
+/* The virtio devices of a Linux guest: --disk, --net, entropy from the host, and the agent's port.
+ */
 #include "cmd/run.h"
 
 #include <errno.h>
@@ -13,12 +14,13 @@
 
 static int attach(struct pc *pc, struct run_devices *d, struct virtio *v, struct error *err)
 {
-	if (d->count == PC_SLOTS) {
+	if (d->count == d->room) {
 		virtio_destroy(v);
 		return error_set(err, HOTRAIL_EXIT_USAGE, -ENOSPC,
 				 "too many devices: a guest has room for %d, one is the entropy "
-				 "source",
-				 PC_SLOTS);
+				 "source%s",
+				 PC_SLOTS,
+				 d->room < PC_SLOTS ? ", one the agent's port (--no-agent)" : "");
 	}
 	d->device[d->count++] = v;
 	return pc_virtio_attach(pc, v, err);
@@ -67,6 +69,8 @@ int run_devices_open(struct pc *pc, const struct run_options *o, struct run_devi
 	unsigned i;
 	int ret = 0;
 
+	d->agent = (struct agent_port)AGENT_PORT_NONE;
+	d->room = o->no_agent ? PC_SLOTS : PC_SLOTS - 1;
 	pc_virtio_host(pc, &host);
 	for (i = 0; !ret && i < o->disks.count; i++)
 		ret = add_disk(pc, &host, o->disks.item[i], d, err);
@@ -74,11 +78,16 @@ int run_devices_open(struct pc *pc, const struct run_options *o, struct run_devi
 		ret = add_net(pc, &host, o->nets.item[i], d, err);
 	if (!ret)
 		ret = virtio_rng_create(&host, &v, err);
-	return ret ? ret : attach(pc, d, v, err);
+	if (!ret)
+		ret = attach(pc, d, v, err);
+	return ret || o->no_agent ? ret : agent_port_open(pc, &d->agent, err);
 }
 
 void run_devices_close(struct run_devices *d)
 {
+	if (d->room)
+		agent_port_close(&d->agent);
+	d->room = 0;
 	while (d->count)
 		virtio_destroy(d->device[--d->count]);
 }

@@ -99,6 +99,7 @@ static int open_guest(struct linux_run *r, struct error *err)
 	r->m.image = r->o->kernel;
 	r->m.mem_bytes = machine_ram_bytes(r->pc->machine);
 	ret = run_devices_open(r->pc, r->o, &r->devices, err);
+	r->m.agent = r->devices.agent.agent;
 	return ret ? ret : pc_start(r->pc, err);
 }
 

@@ -24,6 +24,11 @@ static bool multiport(const struct console_device *d)
 	return virtio_has(d->v, VIRTIO_CONSOLE_F_MULTIPORT);
 }
 
+bool console_connected(const struct console_port *p)
+{
+	return p->in_fd >= 0 || p->out_fd >= 0;
+}
+
 static bool writable_now(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -93,6 +98,8 @@ static void fetch(struct console_port *p)
 		p->in_len = (size_t)n;
 		p->in_done = 0;
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		if (p->in_fd == p->out_fd) /* a socket whose other end is closed */
+			p->out_fd = -1;
 		p->in_fd = -1;
 	}
 }
@@ -155,14 +162,14 @@ static void work(void *ctx, const struct pollfd *fds, unsigned n)
 	struct console_device *d = ctx;
 	unsigned i;
 
-	if (multiport(d))
-		console_control(d);
 	for (i = 0; i < console_active(d); i++) {
 		if (wants_input(d, i) && readable(d->port[i].in_fd, fds, n))
 			fetch(&d->port[i]);
 		receive(d, i);
 		transmit(d, i);
 	}
+	if (multiport(d)) /* last: somebody may have gone */
+		console_control(d);
 }
 
 static void reset(void *ctx)
@@ -171,7 +178,7 @@ static void reset(void *ctx)
 	unsigned i;
 
 	for (i = 0; i < d->ports; i++) {
-		d->port[i].held = d->port[i].open = false;
+		d->port[i].held = d->port[i].open = d->port[i].told_open = false;
 		d->port[i].tell = 0;
 	}
 }

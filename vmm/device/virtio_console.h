@@ -13,13 +13,16 @@ enum {
 	CONSOLE_TELL_ADD = 1,
 	CONSOLE_TELL_CONSOLE = 2,
 	CONSOLE_TELL_NAME = 4,
-	CONSOLE_TELL_OPEN = 8
+	CONSOLE_TELL_OPEN = 8,
+	CONSOLE_TELL_CLOSED = 16,
+	CONSOLE_TELL_END = 32
 };
 
 struct console_port {
 	char name[CONSOLE_NAME];
 	int in_fd, out_fd; /* -1 = none, or gone */
 	bool open;	   /* the guest has it open; with multiport only */
+	bool told_open;	   /* the guest knows that somebody is there */
 	unsigned tell;	   /* CONSOLE_TELL_ bits */
 	size_t in_len, in_done;
 	uint8_t in[CONSOLE_PIECE]; /* read, for the guest */
@@ -35,6 +38,8 @@ struct console_device {
 	struct virtqueue_chain chain;
 };
 
+/* Is anybody at the host's end? */
+bool console_connected(const struct console_port *p);
 unsigned console_active(const struct console_device *d); /* ports the driver knows of */
 /* Read the guest's control messages, send ours as far as it has buffers for them. */
 void console_control(struct console_device *d);

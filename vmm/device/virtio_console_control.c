@@ -21,13 +21,16 @@ static ssize_t take_message(void *ctx, const struct virtqueue_chain *c)
 	}
 	virtqueue_read(c, 0, &m, sizeof(m));
 	if (m.event == VIRTIO_CONSOLE_DEVICE_READY) {
+		/* No console for a guest whose console would lead nowhere. */
 		for (i = 0; m.value == 1 && i < d->ports; i++)
-			d->port[i].tell = CONSOLE_TELL_ADD;
+			if (i || console_connected(&d->port[i]))
+				d->port[i].tell = CONSOLE_TELL_ADD;
 	} else if (m.id >= d->ports) {
 		virtio_count(d->v, 1, 0);
 	} else if (m.event == VIRTIO_CONSOLE_PORT_READY && m.value == 1) {
-		d->port[m.id].tell |= m.id ? CONSOLE_TELL_NAME | CONSOLE_TELL_OPEN
-					   : CONSOLE_TELL_CONSOLE | CONSOLE_TELL_OPEN;
+		d->port[m.id].tell |= m.id ? CONSOLE_TELL_NAME : CONSOLE_TELL_CONSOLE;
+		if (console_connected(&d->port[m.id]))
+			d->port[m.id].tell |= CONSOLE_TELL_OPEN;
 	} else if (m.event == VIRTIO_CONSOLE_PORT_OPEN) {
 		d->port[m.id].open = m.value == 1;
 	} else {
@@ -55,6 +58,7 @@ static size_t compose(const struct console_device *d, unsigned port, unsigned bi
 		break;
 	default:
 		m.event = VIRTIO_CONSOLE_PORT_OPEN;
+		m.value = bit == CONSOLE_TELL_OPEN;
 	}
 	memcpy(buf, &m, sizeof(m));
 	memcpy(buf + sizeof(m), d->port[port].name, name);
@@ -75,7 +79,18 @@ static bool tell(struct console_device *d, unsigned port, unsigned bit)
 	}
 	virtio_push(d->v, CONTROL_RX, &d->chain, virtqueue_write(&d->chain, 0, buf, len));
 	d->port[port].tell &= ~bit;
+	if (bit >= CONSOLE_TELL_OPEN)
+		d->port[port].told_open = bit == CONSOLE_TELL_OPEN;
 	return true;
+}
+
+static void note_gone(struct console_port *p)
+{
+	if (console_connected(p))
+		return;
+	p->tell &= ~(unsigned)CONSOLE_TELL_OPEN;
+	if (p->told_open)
+		p->tell |= CONSOLE_TELL_CLOSED;
 }
 
 static bool tell_all(struct console_device *d)
@@ -83,7 +98,7 @@ static bool tell_all(struct console_device *d)
 	unsigned i, bit;
 
 	for (i = 0; i < d->ports; i++)
-		for (bit = CONSOLE_TELL_ADD; bit <= CONSOLE_TELL_OPEN; bit <<= 1)
+		for (bit = CONSOLE_TELL_ADD; bit < CONSOLE_TELL_END; bit <<= 1)
 			if ((d->port[i].tell & bit) && !tell(d, i, bit))
 				return false;
 	return true;
@@ -91,7 +106,11 @@ static bool tell_all(struct console_device *d)
 
 void console_control(struct console_device *d)
 {
+	unsigned i;
+
 	virtio_serve(d->v, CONTROL_TX, take_message);
+	for (i = 0; i < d->ports; i++)
+		note_gone(&d->port[i]);
 	do
 		virtio_kicks_off(d->v, CONTROL_RX);
 	while (!tell_all(d) && virtio_kicks_on(d->v, CONTROL_RX));
