@@ -75,7 +75,6 @@ static void blocks_are_aligned_and_cross_as_few_lines_as_possible(void)
 	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 20, &at), 0); /* two short ones share a line */
 	CU_ASSERT_EQUAL(at, good.code);
-	CU_ASSERT_EQUAL(arena_next_code(&a), good.code + 32);
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 20, &at), 0);
 	CU_ASSERT_EQUAL(at, good.code + 32);
 	CU_ASSERT_EQUAL(arena_alloc_code(&a, 0, &at), -EINVAL);
@@ -119,6 +118,60 @@ static void reserved_bytes_are_not_handed_out(void)
 	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0xffd, 4), -EINVAL);
 	CU_ASSERT_EQUAL(arena_reserve_data(&a, good.data + 0x1000, 4), -EINVAL);
 	CU_ASSERT_EQUAL(arena_reserve_data(&a, 0, 4), -EINVAL);
+}
+
+static void what_is_given_back_is_handed_out_again(void)
+{
+	gva_t at, blocks[8];
+	struct arena a;
+	unsigned i;
+
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	for (i = 0; i < 8; i++)
+		CU_ASSERT_EQUAL(arena_alloc_code(&a, 60, &blocks[i]), 0);
+	CU_ASSERT_EQUAL(arena_code_used(&a), 8 * 64 - 4);
+	CU_ASSERT_EQUAL(arena_release_code(&a, blocks[2], 60), 0);
+	CU_ASSERT_EQUAL(arena_release_code(&a, blocks[4], 60), 0);
+	CU_ASSERT_EQUAL(a.holes_count, 2);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 90, &at), 0); /* in neither: they do not touch */
+	CU_ASSERT(at > blocks[7]);
+	CU_ASSERT_EQUAL(arena_release_code(&a, blocks[3], 60), 0);
+	CU_ASSERT_EQUAL(a.holes_count, 1); /* now they do */
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 96, &at), 0);
+	CU_ASSERT_EQUAL(at, blocks[2]);
+	CU_ASSERT_EQUAL(arena_alloc_code(&a, 20, &at), 0);
+	CU_ASSERT_EQUAL(at, blocks[2] + 96);
+	CU_ASSERT_EQUAL(arena_release_code(&a, at, 20), 0); /* before the hole that follows */
+	CU_ASSERT_EQUAL(a.holes_count, 1);
+	CU_ASSERT_EQUAL(arena_release_code(&a, blocks[2], 96), 0);
+	CU_ASSERT_EQUAL(a.holes_count, 1);
+	CU_ASSERT_EQUAL(a.holes[0].len, 3 * 64);
+	CU_ASSERT_EQUAL(arena_release_code(&a, blocks[0], 60), 0);
+	CU_ASSERT_EQUAL(a.holes_count, 2);
+	CU_ASSERT_EQUAL(a.holes[0].offset, 0);
+	arena_fini(&a);
+}
+
+static void tables_have_a_place_of_their_own(void)
+{
+	struct arena a;
+	unsigned n;
+	gva_t at;
+
+	CU_ASSERT_EQUAL_FATAL(arena_init(&a, &good, TEXT, TEXT_END, NULL), 0);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, 2, 0x400, NULL), 0);
+	CU_ASSERT_EQUAL(arena_alloc_misses(&a, &at), 0);
+	CU_ASSERT_EQUAL(at, good.data + 2 * 0x400); /* behind all copies */
+	for (n = 0; !arena_alloc_table(&a, sizeof(struct track_learn_table), &at); n++)
+		CU_ASSERT(at + sizeof(struct track_learn_table) <= good.data + 0x400);
+	CU_ASSERT_EQUAL(n, 0x400 / 320); /* whole lines */
+	CU_ASSERT_EQUAL(arena_alloc_misses(&a, &at), 0);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, 5, 0x400, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, UINT64_MAX / 2, 0x400, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, 0, 0x400, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, 1, 0, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(arena_set_tables(&a, 1, 0x410, NULL), -EINVAL);
+	arena_fini(&a);
 }
 
 static void broken_headers_are_refused(void)
@@ -173,6 +226,8 @@ static const struct suite_test tests[] = {
 	 blocks_are_aligned_and_cross_as_few_lines_as_possible},
 	{"miss counters are packed in groups", miss_counters_are_packed_in_groups},
 	{"reserved bytes are not handed out", reserved_bytes_are_not_handed_out},
+	{"what is given back is handed out again", what_is_given_back_is_handed_out_again},
+	{"tables have a place of their own", tables_have_a_place_of_their_own},
 	{"broken headers are refused", broken_headers_are_refused},
 	{"an empty arena is always full", an_empty_arena_is_always_full},
 };

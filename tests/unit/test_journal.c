@@ -335,13 +335,14 @@ static void sealed_nonsense_is_refused_by_name(void)
 	} while (0)
 	LIE(0, type, RECORD_COMMIT, "record 0 at byte 0 is not a header");
 	LIE(0, header.build_id_len, 21, "overlong build id");
-	LIE(0, version, 2, "unknown version");
+	LIE(0, version, 3, "unknown version");
 	LIE(1, seq, 5, "out of sequence");
 	LIE(2, intent.len, 4, "wrong length");
 	LIE(2, intent.len, 7, "wrong length");
 	LIE(2, intent.new[0], 0xe9, "would change an opcode");
 	LIE(2, intent.state, PATCH_QUARANTINED, "no known kind");
 	LIE(2, intent.ntargets, 5, "no known kind");
+	LIE(2, intent.way, PATCH_WAYS, "no known way");
 	LIE(2, intent.site, TEXT - 16, "outside text");
 	LIE(2, intent.site, TEXT + 0xffe, "outside text");
 	LIE(3, batch, 7, "skips a batch");
@@ -433,6 +434,49 @@ static void odd_files_are_refused(void)
 	unlink(path);
 }
 
+/* A journal of a version before the agent: all of it was the host's. */
+static void a_journal_without_ways_is_still_read(void)
+{
+	struct journal_log log;
+	unsigned n;
+
+	write_story(true);
+	for (n = 0; n < file_len / 128; n++) {
+		record(n)->version = 1;
+		seal(n);
+	}
+	CU_ASSERT_EQUAL_FATAL(journal_parse(file, file_len, &log, NULL), 0);
+	CU_ASSERT_EQUAL(log.records, file_len / 128);
+	for (n = 0; n < log.count; n++)
+		CU_ASSERT_EQUAL(log.intents[n].way, PATCH_WAY_HOST);
+	journal_log_free(&log);
+	record(2)->intent.way = PATCH_WAY_AGENT; /* which version 1 does not know */
+	seal(2);
+	refuse("no known way");
+}
+
+static void what_an_agent_undid_is_no_reason_for_quarantine(void)
+{
+	struct journal_log log = {.count = 2};
+	struct journal_intent both[2];
+	struct journal_site *sites;
+	unsigned by;
+	size_t n;
+
+	for (by = 0; by < PATCH_WAYS; by++) {
+		both[0] = intent(0, 0, 1, PATCH_PROMOTED);
+		both[1] = intent(0, 1, 2, PATCH_PROMOTED);
+		both[0].way = both[1].way = (uint8_t)by;
+		log.intents = both;
+		set_memory(0, 0);
+		CU_ASSERT_EQUAL_FATAL(journal_replay(&log, read_memory, NULL, &sites, &n), 0);
+		CU_ASSERT_EQUAL(n, 1);
+		CU_ASSERT_EQUAL(sites[0].state,
+				by == PATCH_WAY_AGENT ? PATCH_ORIGINAL : PATCH_QUARANTINED);
+		free(sites);
+	}
+}
+
 static const struct suite_test tests[] = {
 	{"checksum of the standard", checksum_of_the_standard},
 	{"a whole story is read back", a_whole_story_is_read_back},
@@ -446,6 +490,9 @@ static const struct suite_test tests[] = {
 	 any_flipped_bit_in_the_middle_is_refused_by_name},
 	{"sealed nonsense is refused by name", sealed_nonsense_is_refused_by_name},
 	{"a guest that died is described", a_guest_that_died_is_described},
+	{"a journal without ways is still read", a_journal_without_ways_is_still_read},
+	{"what an agent undid is no reason for quarantine",
+	 what_an_agent_undid_is_no_reason_for_quarantine},
 	{"one monitor at a time", one_monitor_at_a_time},
 	{"odd files are refused", odd_files_are_refused},
 };

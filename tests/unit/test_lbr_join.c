@@ -149,7 +149,7 @@ static void learning_tracks(void)
 	int len, i, hit, jmp = -1;
 
 	fx_begin(false);
-	len = track_encode_learn(site(1)->reg, site(1)->thunk, FAKE_BASE + FAKE_DATA, TRACK, buf,
+	len = track_encode_learn(site(1)->reg, site(1)->thunk, FAKE_BASE + FAKE_DATA, 0, TRACK, buf,
 				 sizeof(buf));
 	CU_ASSERT_TRUE_FATAL(len > 0);
 	memcpy(fake_bytes(&f, TRACK), buf, (size_t)len);

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <asm/prctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "patch/track.h"
 #include "x86/encode.h"
@@ -248,7 +250,7 @@ static void law_1_a_learning_track_counts_and_keeps_its_promise(void)
 			continue;
 		for (shape = 0; shape < 4; shape++) {
 			memset(table(), 0, sizeof(*table()));
-			CU_ASSERT(track_encode_learn(reg, thunk, addr(COUNTERS), addr(TRACK),
+			CU_ASSERT(track_encode_learn(reg, thunk, addr(COUNTERS), 0, addr(TRACK),
 						     block + TRACK, 0x1000) > 0);
 			stub = build_site(5 + (shape & 1), shape >> 1, addr(TRACK), &site,
 					  &returns);
@@ -262,6 +264,49 @@ static void law_1_a_learning_track_counts_and_keeps_its_promise(void)
 	}
 }
 
+/* A CPU is whoever has its offset at %gs: two of them count the same calls, each in its own copy.
+ */
+static void law_1_each_cpu_counts_in_its_own_table(void)
+{
+	uint64_t *offset;
+	const struct track_learn_table *own;
+	unsigned reg, i, cpu;
+
+	map_block();
+	offset = (uint64_t *)(block + COUNTERS + 0x7c0);
+	CU_ASSERT_EQUAL_FATAL(syscall(SYS_arch_prctl, ARCH_SET_GS, addr(COUNTERS)), 0);
+	for (i = 0; i < 3; i++)
+		build_target(i, TARGET + i * 512);
+	for (reg = 0; reg < HOTRAIL_REGS; reg++) {
+		int scratch = reg == HOTRAIL_R11 ? HOTRAIL_R10 : HOTRAIL_R11;
+		gva_t thunk = build_thunk(reg), site, returns, stub;
+
+		if (reg == HOTRAIL_RSP)
+			continue;
+		memset(block + COUNTERS, 0, 3 * 0x200);
+		CU_ASSERT(track_encode_learn(reg, thunk, addr(COUNTERS), 0x7c0, addr(TRACK),
+					     block + TRACK, 0x1000) > 0);
+		stub = build_site(5, false, addr(TRACK), &site, &returns);
+		for (cpu = 0; cpu < 3; cpu++) {
+			*offset = cpu * 0x200;
+			for (i = 0; i <= cpu; i++)
+				run(stub, reg, addr(TARGET + cpu * 512), cpu, returns, scratch);
+		}
+		for (cpu = 0; cpu < 3; cpu++) {
+			uint32_t sum = 0, others = 0;
+
+			own = (const void *)(block + COUNTERS + cpu * 0x200);
+			for (i = 0; i < TRACK_LEARN_SLOTS; i++)
+				if (own->slot[i].target == (uint32_t)addr(TARGET + cpu * 512))
+					sum += own->slot[i].count;
+				else
+					others += own->slot[i].count;
+			CU_ASSERT_EQUAL(sum, cpu + 1);
+			CU_ASSERT_EQUAL(others, 0);
+		}
+	}
+}
+
 /* Everything learned goes to a thunk that only returns, so that any value can be learned. */
 static void learn_values(const uint64_t *values, unsigned n)
 {
@@ -270,7 +315,7 @@ static void learn_values(const uint64_t *values, unsigned n)
 
 	block[THUNK] = 0xc3;
 	memset(table(), 0, sizeof(*table()));
-	CU_ASSERT(track_encode_learn(HOTRAIL_RAX, addr(THUNK), addr(COUNTERS), addr(TRACK),
+	CU_ASSERT(track_encode_learn(HOTRAIL_RAX, addr(THUNK), addr(COUNTERS), 0, addr(TRACK),
 				     block + TRACK, 0x1000) > 0);
 	stub = build_site(5, false, addr(TRACK), &site, &returns);
 	for (i = 0; i < n; i++) {
@@ -396,6 +441,7 @@ static void racing_threads_lose_counts_but_never_invent_targets(void)
 }
 
 static const struct suite_test tests[] = {
+	{"law 1 - each cpu counts in its own table", law_1_each_cpu_counts_in_its_own_table},
 	{"law 1 - a track never changes meaning", law_1_a_track_never_changes_meaning},
 	{"law 1 - a learning track counts and keeps its promise",
 	 law_1_a_learning_track_counts_and_keeps_its_promise},

@@ -63,9 +63,37 @@ static void blocks_decode_back(void)
 			CU_ASSERT(len > 0 && len <= (s.ntargets == 1 ? 64 : TRACK_MAX_BYTES));
 			decode_block(buf, len, at, &s);
 		}
-		len = track_encode_learn(s.reg, s.thunk, tab, at, buf, sizeof(buf));
+		len = track_encode_learn(s.reg, s.thunk, tab, 0, at, buf, sizeof(buf));
 		CU_ASSERT(len > 0 && len <= TRACK_MAX_BYTES);
 		decode_block(buf, len, at, NULL);
+		len = track_encode_learn(s.reg, s.thunk, tab, 0x1f040, at, buf, sizeof(buf));
+		CU_ASSERT(len > 0 && len <= TRACK_MAX_BYTES);
+		decode_block(buf, len, at, NULL);
+	}
+}
+
+/* Where each CPU has a copy of the table, the offset to it is added right after the hash. */
+static void a_table_for_each_cpu_is_one_instruction_more(void)
+{
+	const gva_t at = 0xffffffff82000040, tab = 0xffffffff82010040;
+	const uint8_t r11[] = {0x65, 0x4c, 0x03, 0x1c, 0x25, 0x40, 0xf0, 0x01, 0x80};
+	const uint8_t r10[] = {0x65, 0x4c, 0x03, 0x14, 0x25, 0x40, 0xf0, 0x01, 0x80};
+	uint8_t one[TRACK_MAX_BYTES], each[TRACK_MAX_BYTES];
+	int reg, len, more;
+
+	for (reg = HOTRAIL_R11; reg <= HOTRAIL_R12; reg++) {
+		len = track_encode_learn((enum hotrail_reg)reg, high.thunk, tab, 0, at, one,
+					 sizeof(one));
+		more = track_encode_learn((enum hotrail_reg)reg, high.thunk, tab, 0x8001f040, at,
+					  each, sizeof(each));
+		CU_ASSERT_EQUAL(more, len + 9);
+		/* movslq, cmp, jne, imul, shr, lea; the jne leads farther */
+		CU_ASSERT_EQUAL(memcmp(one, each, 7), 0);
+		CU_ASSERT_EQUAL(each[7], one[7] + 9);
+		CU_ASSERT_EQUAL(memcmp(one + 8, each + 8, 19), 0);
+		/* add %gs:0x8001f040, %r11 or %r10 */
+		CU_ASSERT_EQUAL(memcmp(each + 27, reg == HOTRAIL_R11 ? r10 : r11, 9), 0);
+		CU_ASSERT_EQUAL(memcmp(one + 27, each + 36, 20), 0);
 	}
 }
 
@@ -137,21 +165,25 @@ static void bad_specs_are_refused(void)
 	s.miss = 0xffff888000000000;
 	CU_ASSERT_EQUAL(with(s, at, 96), -ERANGE);
 
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RSP, high.thunk, tab, at, buf, 96), -EINVAL);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, 0, tab, at, buf, 96), -EINVAL);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab + 8, at, buf, 96), -EINVAL);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, at + 1, buf, 96), -EINVAL);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x80000000, at, buf, 96),
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RSP, high.thunk, tab, 0, at, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, 0, tab, 0, at, buf, 96), -EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab + 8, 0, at, buf, 96),
+			-EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, 0, at + 1, buf, 96),
+			-EINVAL);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x80000000, 0, at, buf, 96),
 			-ERANGE);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x7fffffc0, at, buf, 96),
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, 0x7fffffc0, 0, at, buf, 96),
 			-ERANGE);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, far, tab, 0xffff888000000000, buf, 96),
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, far, tab, 0, 0xffff888000000000, buf, 96),
 			-ERANGE);
-	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, at, buf, 40), -ENOSPC);
+	CU_ASSERT_EQUAL(track_encode_learn(HOTRAIL_RAX, high.thunk, tab, 0, at, buf, 40), -ENOSPC);
 }
 
 static const struct suite_test tests[] = {
 	{"blocks decode back", blocks_decode_back},
+	{"a table for each cpu is one instruction more",
+	 a_table_for_each_cpu_is_one_instruction_more},
 	{"a one target track byte for byte", a_one_target_track_byte_for_byte},
 	{"bad specs are refused", bad_specs_are_refused},
 };

@@ -45,6 +45,9 @@ static int check_intent(struct patcher *p, const struct journal_intent *in, long
 		return 0;
 	if ((in->state == PATCH_PROMOTED) != (in->ntargets > 0))
 		return unusable(err, in, "a promotion without targets");
+	/* Where an agent's arena was, nobody knows before one answers. */
+	if (in->way == PATCH_WAY_AGENT)
+		return 0;
 	if (arena_reserve_data(&host(p)->arena, in->counter,
 			       in->state == PATCH_PROMOTED
 				       ? TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)
@@ -90,7 +93,11 @@ static int adopt_track(struct patcher *p, const struct journal_intent *in, uint3
 	return 0;
 }
 
-/* The state of one site, as memory has it. A site on a track that is not there is not trusted. */
+/*
+ * The state of one site, as memory has it. A site on a track that is not there is not trusted. An
+ * agent is expected to have led back its own; what it has not is led back by the host, at the
+ * latest before another agent is used.
+ */
 static void adopt_site(struct patcher *p, const struct journal_site *js)
 {
 	uint32_t site = (uint32_t)site_find(&p->guest->sites, js->addr);
@@ -98,7 +105,9 @@ static void adopt_site(struct patcher *p, const struct journal_site *js)
 	const struct journal_intent *in = js->intent;
 	const struct patch_track *t;
 
-	patcher_set_state(p, site, js->state, PATCH_WAY_HOST);
+	patcher_set_state(p, site, js->state,
+			  in && in->state != PATCH_ORIGINAL ? (enum patch_way)in->way
+							    : PATCH_WAY_HOST);
 	if (!in || in->state == PATCH_ORIGINAL)
 		return;
 	t = find_track(p, site, in->track);
@@ -107,7 +116,7 @@ static void adopt_site(struct patcher *p, const struct journal_site *js)
 	slot->now.counter = in->counter;
 	slot->now.ntargets = in->ntargets;
 	memcpy(slot->now.targets, in->targets, sizeof(slot->now.targets));
-	if (js->state != PATCH_QUARANTINED && (!t || t->bad))
+	if (in->way == PATCH_WAY_HOST && js->state != PATCH_QUARANTINED && (!t || t->bad))
 		patcher_set_state(p, site, PATCH_QUARANTINED, PATCH_WAY_HOST);
 }
 
@@ -115,7 +124,7 @@ static void adopt_site(struct patcher *p, const struct journal_site *js)
 static int forget(struct patcher *p, struct error *err)
 {
 	memset(host(p)->own, 0, p->guest->sites.count * sizeof(*host(p)->own));
-	p->tracks_count = 0;
+	p->tracks_count = p->tracks_free = 0;
 	return arena_init(&host(p)->arena, &p->guest->arena, p->guest->text_start,
 			  p->guest->text_end, err);
 }
@@ -130,7 +139,8 @@ int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh,
 
 	for (i = 0; !rc && i < log->count; i++) {
 		rc = check_intent(p, &log->intents[i], &site, err);
-		if (!rc && log->intents[i].state != PATCH_ORIGINAL)
+		if (!rc && log->intents[i].state != PATCH_ORIGINAL &&
+		    log->intents[i].way == PATCH_WAY_HOST)
 			rc = adopt_track(p, &log->intents[i], (uint32_t)site, &seen, err);
 	}
 	if (rc)

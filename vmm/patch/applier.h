@@ -75,6 +75,9 @@ struct applier_ops {
 
 	/* --- may be NULL --- */
 
+	/* Grows when whatever was asked before without an answer is done or never will be. NULL:
+	 * nothing is ever in doubt. */
+	uint64_t (*epoch)(struct applier *a);
 	/* Give blocks back: waits until nobody is inside. Results as of lay. NULL: never (law 4).
 	 */
 	void (*reclaim)(struct applier *a, struct applier_block *blocks, size_t n);

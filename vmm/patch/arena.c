@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "patch/track.h"
 
@@ -89,6 +91,25 @@ int arena_init(struct arena *a, const struct guest_arena *where, gva_t text_star
 	return 0;
 }
 
+void arena_fini(struct arena *a)
+{
+	free(a->holes);
+	*a = (struct arena){0};
+}
+
+int arena_set_tables(struct arena *a, uint64_t copies, uint64_t stride, struct error *err)
+{
+	if (!copies || !stride || stride % ARENA_LINE || stride > a->where.data_size ||
+	    copies > a->where.data_size / stride)
+		return error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
+				 "%" PRIu64 " tables of %" PRIu64 " bytes do not fit into the "
+				 "%" PRIu64 " bytes of the counter half of the arena",
+				 copies, stride, a->where.data_size);
+	a->table_size = stride;
+	a->data_used = copies * stride;
+	return 0;
+}
+
 static uint64_t align_up(uint64_t n, uint64_t to)
 {
 	return (n + to - 1) / to * to;
@@ -114,39 +135,130 @@ static bool fits(uint64_t offset, size_t len, uint64_t size)
 	return offset <= size && len <= size - offset;
 }
 
-int arena_alloc_code(struct arena *a, size_t len, gva_t *at)
+/* The first hole that is large enough; with `compact`, that lets the block touch no line too many.
+ */
+static bool fill_hole(struct arena *a, size_t len, bool compact, uint64_t *offset)
 {
-	uint64_t offset;
+	uint64_t want = align_up(len, TRACK_ALIGN);
+	struct arena_hole *h;
+	size_t i;
 
-	if (!len)
-		return -EINVAL;
-	offset = place_code(a, len);
-	if (!fits(offset, len, a->where.code_size))
-		return -ENOSPC;
-	*at = a->where.code + offset;
-	a->code_used = offset + len;
+	for (i = 0; i < a->holes_count; i++) {
+		h = &a->holes[i];
+		if (h->len < want || (compact && lines(h->offset, len) > lines(0, len)))
+			continue;
+		*offset = h->offset;
+		h->offset += want;
+		h->len -= want;
+		if (!h->len)
+			memmove(h, h + 1, (--a->holes_count - i) * sizeof(*h));
+		return true;
+	}
+	return false;
+}
+
+static int make_hole(struct arena *a, size_t i, const struct arena_hole *h)
+{
+	struct arena_hole *more;
+	size_t cap;
+
+	if (a->holes_count == a->holes_cap) {
+		cap = a->holes_cap ? a->holes_cap * 2 : 16;
+		more = reallocarray(a->holes, cap, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		a->holes = more;
+		a->holes_cap = cap;
+	}
+	memmove(a->holes + i + 1, a->holes + i, (a->holes_count++ - i) * sizeof(*a->holes));
+	a->holes[i] = *h;
 	return 0;
 }
 
-gva_t arena_next_code(const struct arena *a)
+int arena_release_code(struct arena *a, gva_t at, size_t len)
 {
-	return a->where.code + align_up(a->code_used, TRACK_ALIGN);
+	const struct arena_hole h = {.offset = at - a->where.code,
+				     .len = align_up(len, TRACK_ALIGN)};
+	struct arena_hole *before, *after;
+	size_t i;
+
+	for (i = 0; i < a->holes_count && a->holes[i].offset < h.offset; i++)
+		;
+	before = i ? &a->holes[i - 1] : NULL;
+	after = i < a->holes_count ? &a->holes[i] : NULL;
+	if (before && before->offset + before->len == h.offset) {
+		before->len += h.len;
+		if (after && before->offset + before->len == after->offset) {
+			before->len += after->len;
+			memmove(after, after + 1, (--a->holes_count - i) * sizeof(*after));
+		}
+		return 0;
+	}
+	if (after && h.offset + h.len == after->offset) {
+		after->offset = h.offset;
+		after->len += h.len;
+		return 0;
+	}
+	return make_hole(a, i, &h);
+}
+
+/* Where blocks come back, what was skipped to begin on a line is of use, too. */
+static void keep_gap(struct arena *a, uint64_t from, uint64_t to)
+{
+	from = align_up(from, TRACK_ALIGN);
+	if (a->table_size && from < to)
+		(void)arena_release_code(a, a->where.code + from, to - from);
+}
+
+int arena_alloc_code(struct arena *a, size_t len, gva_t *at)
+{
+	uint64_t offset = place_code(a, len);
+
+	if (!len)
+		return -EINVAL;
+	if (!fill_hole(a, len, true, &offset)) {
+		if (fits(offset, len, a->where.code_size)) {
+			keep_gap(a, a->code_used, offset);
+			a->code_used = offset + len;
+		} else if (!fill_hole(a, len, false, &offset)) {
+			return -ENOSPC;
+		}
+	}
+	*at = a->where.code + offset;
+	return 0;
+}
+
+uint64_t arena_code_used(const struct arena *a)
+{
+	uint64_t used = align_up(a->code_used, TRACK_ALIGN);
+	size_t i;
+
+	for (i = 0; i < a->holes_count; i++)
+		used -= a->holes[i].len;
+	return used < a->code_used ? used : a->code_used;
+}
+
+/* Whole lines of [*used, size): a neighbour's counter would bounce with them. */
+static int alloc_lines(const struct arena *a, uint64_t *used, uint64_t size, size_t len, gva_t *at)
+{
+	uint64_t offset = align_up(*used, ARENA_LINE);
+
+	if (!len)
+		return -EINVAL;
+	if (!fits(offset, len, size))
+		return -ENOSPC;
+	*at = a->where.data + offset;
+	*used = align_up(offset + len, ARENA_LINE);
+	if (*used > size)
+		*used = size;
+	return 0;
 }
 
 int arena_alloc_table(struct arena *a, size_t len, gva_t *at)
 {
-	uint64_t offset = align_up(a->data_used, ARENA_LINE);
-
-	if (!len)
-		return -EINVAL;
-	if (!fits(offset, len, a->where.data_size))
-		return -ENOSPC;
-	*at = a->where.data + offset;
-	/* Whole lines: a neighbour's counter would bounce with the table. */
-	a->data_used = align_up(offset + len, ARENA_LINE);
-	if (a->data_used > a->where.data_size)
-		a->data_used = a->where.data_size;
-	return 0;
+	if (a->table_size)
+		return alloc_lines(a, &a->table_used, a->table_size, len, at);
+	return alloc_lines(a, &a->data_used, a->where.data_size, len, at);
 }
 
 int arena_alloc_misses(struct arena *a, gva_t *at)
@@ -155,7 +267,7 @@ int arena_alloc_misses(struct arena *a, gva_t *at)
 	int rc = 0;
 
 	if (a->shared_next == a->shared_end) {
-		rc = arena_alloc_table(a, TRACK_MISS_SPAN, &group);
+		rc = alloc_lines(a, &a->data_used, a->where.data_size, TRACK_MISS_SPAN, &group);
 		if (rc)
 			return rc;
 		a->shared_next = group;

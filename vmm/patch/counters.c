@@ -17,13 +17,23 @@ int patcher_zero_misses(struct patcher *p, gva_t miss)
 	return ret;
 }
 
+/* Copies of a table, one a CPU, where there are such. */
+static uint32_t copies(const struct applier_arena *layout)
+{
+	return layout->copies ? layout->copies : 1;
+}
+
 int patcher_zero_table(struct patcher *p, enum patch_way way, gva_t table)
 {
 	static const struct track_learn_table empty;
+	const struct applier_arena *layout = &p->place[way].layout;
 	struct target *t = p->guest->target;
+	uint32_t c;
+	int ret = 0;
 
-	(void)way;
-	return t->ops->write(t, table, &empty, sizeof(empty));
+	for (c = 0; !ret && c < copies(layout); c++)
+		ret = t->ops->write(t, table + (gva_t)c * layout->stride, &empty, sizeof(empty));
+	return ret;
 }
 
 /* Of the way that the site has now. */
@@ -66,10 +76,26 @@ bool patch_learned_before(const struct patcher *p, enum patch_way way, uint32_t 
 
 int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table *table)
 {
+	const struct patch_place *place;
 	struct target *t = p->guest->target;
+	struct track_learn_table one;
 	gva_t at = own(p, site)->table;
+	uint32_t c;
 
-	return at ? t->ops->read(t, at, table, sizeof(*table)) : -EFAULT;
+	if (!at)
+		return -EFAULT;
+	place = &p->place[p->slots[site].now.way];
+	if (!place->layout.copies)
+		return t->ops->read(t, at, table, sizeof(*table));
+	memset(table, 0, sizeof(*table));
+	for (c = 0; c < place->layout.copies; c++) {
+		if (t->ops->read(t, at + (gva_t)c * place->layout.stride, &one, sizeof(one)))
+			return place->applier->ops->read_table
+				       ? place->applier->ops->read_table(place->applier, at, table)
+				       : -EFAULT;
+		track_learn_add(table, &one);
+	}
+	return 0;
 }
 
 int patch_clear_learn(struct patcher *p, uint32_t site)

@@ -17,7 +17,7 @@
 #define JOURNAL_RECORD_SIZE   128
 #define JOURNAL_MAX_BYTES     (256u << 20) /* a larger file is refused unread */
 #define JOURNAL_REWRITE_BYTES (1 << 20)	   /* below, a journal is left to grow */
-#define JOURNAL_VERSION	      1
+#define JOURNAL_VERSION	      2		   /* 1 knew no ways: all of it was the host's */
 
 struct journal_identity { /* which text the addresses belong to */
 	uint8_t build_id[20];
@@ -30,6 +30,7 @@ struct journal_intent { /* "site will hold `new` instead of `old`" */
 	uint64_t seq;		      /* filled by the journal */
 	uint32_t batch;		      /* filled by the journal */
 	uint8_t len, state, ntargets; /* state: enum patch_state, what the new bytes mean */
+	uint8_t way;		      /* enum patch_way */
 	uint8_t old[SITE_MAX_LEN], new[SITE_MAX_LEN];
 	bool failed; /* read back: a later record says that it did not happen */
 };

@@ -25,7 +25,7 @@ static const char *frame_fault(const struct record *r, uint64_t number)
 		return "does not start like one";
 	if (r->crc != record_crc(r))
 		return "fails its checksum";
-	if (r->version != JOURNAL_VERSION)
+	if (!r->version || r->version > JOURNAL_VERSION)
 		return "has an unknown version";
 	if (r->seq != number)
 		return "is out of sequence";
@@ -65,6 +65,8 @@ static const char *intent_fault(const struct journal_log *log, const struct reco
 		return "would change an opcode";
 	if (r->intent.state > PATCH_PROMOTED || r->intent.ntargets > HOTRAIL_MAX_TARGETS)
 		return "is an intent of no known kind";
+	if (r->intent.way >= (r->version < 2 ? 1 : PATCH_WAYS))
+		return "is an intent of no known way";
 	if (r->intent.site < log->identity.text_start || r->intent.site >= log->identity.text_end ||
 	    log->identity.text_end - r->intent.site < len)
 		return "names a site outside text";
@@ -86,7 +88,8 @@ static int take_intent(struct journal_log *log, const struct record *r, struct e
 				      .batch = r->batch,
 				      .len = r->intent.len,
 				      .state = r->intent.state,
-				      .ntargets = r->intent.ntargets};
+				      .ntargets = r->intent.ntargets,
+				      .way = r->intent.way};
 	memcpy(in->targets, r->intent.targets, sizeof(in->targets));
 	memcpy(in->old, r->intent.old, sizeof(in->old));
 	memcpy(in->new, r->intent.new, sizeof(in->new));

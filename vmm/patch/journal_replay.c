@@ -55,6 +55,9 @@ static void judge(const struct journal_intent *const *own, size_t n, journal_rea
 	} else if (i ? !memcmp(now, own[i - 1]->old, own[i - 1]->len)
 		     : !memcmp(now, own[0]->old, own[0]->len)) {
 		settle(s, i ? maker(own, i - 1, now) : NULL, JOURNAL_NOT_APPLIED);
+	} else if (i && own[i - 1]->way == PATCH_WAY_AGENT &&
+		   !memcmp(now, own[0]->old, own[0]->len)) {
+		settle(s, NULL, JOURNAL_NOT_APPLIED); /* the agent led it back by itself */
 	} else {
 		settle(s, NULL, JOURNAL_QUARANTINED);
 		s->state = PATCH_QUARANTINED;

@@ -148,6 +148,7 @@ int journal_intend(struct journal *j, struct journal_intent *intents, size_t n, 
 		r->intent.len = intents[i].len;
 		r->intent.state = intents[i].state;
 		r->intent.ntargets = intents[i].ntargets;
+		r->intent.way = intents[i].way;
 		memcpy(r->intent.targets, intents[i].targets, sizeof(r->intent.targets));
 		memcpy(r->intent.old, intents[i].old, sizeof(r->intent.old));
 		memcpy(r->intent.new, intents[i].new, sizeof(r->intent.new));

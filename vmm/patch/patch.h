@@ -34,6 +34,9 @@ enum patch_reason {
 	PATCH_REASON_QUARANTINED, /* memory and journal disagreed before */
 	PATCH_REASON_PAUSE,	  /* the pause ran out of budget: failed, nothing written */
 	PATCH_REASON_PROTECTED,	  /* the guest says that this site is to be left alone */
+	PATCH_REASON_OWNER,	  /* neither core text nor text of a live module */
+	PATCH_REASON_AGENT,	  /* the agent does not do it */
+	PATCH_REASON_LOST,	  /* the agent did not answer: failed */
 	PATCH_REASONS
 };
 const char *patch_way_text(enum patch_way w);	    /* "host", "agent"; constant */
@@ -58,6 +61,8 @@ struct patch_summary {
 	int64_t pause_us;	     /* 0 when nothing had to be written */
 	uint64_t pause_ns, write_ns; /* parked until thawed; the writing part alone */
 	unsigned by[PATCH_WAYS];     /* of the applied */
+	uint64_t agent_ns; /* in the guest, by the agent: from its first byte to its last */
+	unsigned rounds;   /* of text_poke_bp */
 };
 
 struct patch_site { /* what is applied at a site now */
@@ -90,6 +95,32 @@ void patcher_destroy(struct patcher *p);
  */
 int patch_apply(struct patcher *p, const struct patch_request *requests, size_t n,
 		struct patch_outcome *outcomes, struct patch_summary *summary, struct error *err);
+
+/* --- ways (patch/ways.c, patch/reconcile.c) --- */
+
+struct agent;
+/* Let the agent patch, too. Before other threads know the patcher. -ENOMEM. The agent stays the
+ * caller's, and must live longer. */
+int patch_use_agent(struct patcher *p, struct agent *a, struct error *err);
+/* May tracks be laid by this way now? 0; -ENOTCONN (nobody answers), -EPERM (it refuses), -EBUSY
+ * (sites still lead to tracks of an earlier agent). */
+int patch_ready(struct patcher *p, enum patch_way way, struct error *err);
+
+struct patch_reconciled {
+	unsigned undone;      /* led back by the agent itself: booked as original */
+	unsigned arrived;     /* a promotion that nobody answered for is there after all */
+	unsigned quarantined; /* hold other bytes */
+	unsigned busy;	      /* an int3 there, or not readable: look again */
+};
+/*
+ * Compare memory with the books for all that the agent made, or may have made without an answer:
+ * it undoes promotions by itself when a module leaves, when somebody else patches there and when
+ * it lost its host. Reads memory only.
+ */
+void patch_reconcile(struct patcher *p, struct patch_reconciled *r);
+/* Give back blocks that no site leads to: only an agent can, which waits until nobody is inside.
+ * How many. */
+unsigned patch_reclaim(struct patcher *p, enum patch_way way);
 
 const struct patch_site *patch_site_state(const struct patcher *p, uint32_t site);
 unsigned patch_count(const struct patcher *p, enum patch_state state);

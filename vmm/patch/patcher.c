@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/clock.h"
+
 int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
 			uint8_t buf[TRACK_MAX_BYTES])
 {
@@ -15,8 +17,8 @@ int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct pat
 		.reg = s->reg, .thunk = s->thunk, .ntargets = t->ntargets, .miss = own->miss};
 
 	if (!t->ntargets)
-		return track_encode_learn(s->reg, s->thunk, own->table, t->at, buf,
-					  TRACK_MAX_BYTES);
+		return track_encode_learn(s->reg, s->thunk, own->table, p->place[t->way].layout.gs,
+					  t->at, buf, TRACK_MAX_BYTES);
 	memcpy(spec.targets, t->targets, sizeof(spec.targets));
 	return track_encode(&spec, t->at, buf, TRACK_MAX_BYTES);
 }
@@ -25,8 +27,15 @@ uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_
 {
 	uint32_t *list = &p->place[t->way].own[site].tracks;
 	struct patch_track *more;
+	uint32_t free_one = p->tracks_free;
 	size_t cap;
 
+	if (free_one) {
+		p->tracks_free = p->tracks[free_one - 1].next;
+		p->tracks[free_one - 1] = *t;
+		p->tracks[free_one - 1].next = *list;
+		return *list = free_one;
+	}
 	if (p->tracks_count == p->tracks_cap) {
 		cap = p->tracks_cap ? p->tracks_cap * 2 : 64;
 		more = reallocarray(p->tracks, cap, sizeof(*more));
@@ -39,6 +48,43 @@ uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_
 	p->tracks[p->tracks_count].next = *list;
 	*list = (uint32_t)++p->tracks_count;
 	return *list;
+}
+
+void patcher_drop_track(struct patcher *p, uint32_t site, uint32_t track)
+{
+	uint32_t *at = &p->place[p->tracks[track - 1].way].own[site].tracks;
+
+	while (*at != track)
+		at = &p->tracks[*at - 1].next;
+	*at = p->tracks[track - 1].next;
+	p->tracks[track - 1].next = p->tracks_free;
+	p->tracks_free = track;
+}
+
+void patcher_book(struct patcher *p, uint32_t site, uint32_t track, const uint8_t *bytes)
+{
+	const struct patch_track *t = track ? &p->tracks[track - 1] : NULL;
+	enum patch_way way = t ? (enum patch_way)t->way : PATCH_WAY_HOST;
+	struct patch_slot *slot = &p->slots[site];
+	const struct patch_own *own = &p->place[way].own[site];
+	enum patch_state state = !t	       ? PATCH_ORIGINAL
+				 : t->ntargets ? PATCH_PROMOTED
+					       : PATCH_LEARNING;
+
+	memcpy(slot->bytes, bytes, sizeof(slot->bytes));
+	patcher_set_state(p, site, state, way);
+	slot->now = (struct patch_site){.state = state, .way = way, .applied_ns = clock_ns()};
+	slot->doubt = 0;
+	if (!t)
+		return;
+	slot->now.track = t->at;
+	slot->now.ntargets = t->ntargets;
+	slot->now.counter = t->ntargets ? own->miss : own->table;
+	memcpy(slot->now.targets, t->targets, sizeof(slot->now.targets));
+	/* Misses of an earlier promotion do not count against this one. A guest that made its
+	 * counters unwritable only spoils its own figures. */
+	if (t->ntargets)
+		(void)patcher_zero_misses(p, own->miss);
 }
 
 void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state, enum patch_way way)
@@ -96,19 +142,12 @@ static int open_journal(struct patcher *p, const char *path, struct error *err)
 static int open_host(struct patcher *p, struct error *err)
 {
 	struct patch_place *place = &p->place[PATCH_WAY_HOST];
-	const struct guest *g = p->guest;
 	int rc;
 
 	applier_host_init(&p->host, p->guest);
 	place->applier = &p->host;
-	place->own = calloc(g->sites.count + 1, sizeof(*place->own));
-	if (!place->own)
-		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
-				 g->sites.count);
 	rc = p->host.ops->arena(&p->host, &place->layout, err);
-	return rc ? rc
-		  : arena_init(&place->arena, &place->layout.where, g->text_start, g->text_end,
-			       err);
+	return rc ? rc : patcher_open_arena(p, PATCH_WAY_HOST, &place->layout, err);
 }
 
 int patcher_create(struct guest *guest, const char *journal_path, struct patcher **out,
@@ -153,8 +192,14 @@ void patcher_destroy(struct patcher *p)
 	if (!p)
 		return;
 	journal_close(p->journal);
-	for (way = 0; way < PATCH_WAYS; way++)
+	for (way = 0; way < PATCH_WAYS; way++) {
+		struct applier *a = p->place[way].applier;
+
+		if (a && a->ops->destroy)
+			a->ops->destroy(a);
+		arena_fini(&p->place[way].arena);
 		free(p->place[way].own);
+	}
 	free(p->tracks);
 	free(p->slots);
 	free(p);
@@ -182,10 +227,14 @@ void patch_arena_usage(const struct patcher *p, enum patch_way way, uint64_t use
 {
 	const struct arena *a = &p->place[way].arena;
 
-	used[0] = a->code_used;
+	used[0] = arena_code_used(a);
 	used[1] = a->data_used;
+	if (a->table_size) /* the copies stand for one */
+		used[1] += a->table_used - p->place[way].layout.copies * a->table_size;
 	total[0] = a->where.code_size;
 	total[1] = a->where.data_size;
+	if (a->table_size)
+		total[1] -= (p->place[way].layout.copies - 1) * a->table_size;
 }
 
 const char *patch_way_text(enum patch_way w)
@@ -208,6 +257,9 @@ const char *patch_reason_text(enum patch_reason r)
 		[PATCH_REASON_QUARANTINED] = "in quarantine: memory and journal disagreed before",
 		[PATCH_REASON_PAUSE] = "the guest could not be paused long enough",
 		[PATCH_REASON_PROTECTED] = "in code that must not be patched",
+		[PATCH_REASON_OWNER] = "in neither the kernel nor a module that is loaded",
+		[PATCH_REASON_AGENT] = "the guest's agent refuses it",
+		[PATCH_REASON_LOST] = "the guest's agent did not answer",
 	};
 
 	return (unsigned)r < PATCH_REASONS && text[r] ? text[r] : "unknown reason";

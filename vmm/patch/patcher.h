@@ -20,6 +20,7 @@ struct patch_track {
 struct patch_slot { /* one a site */
 	struct patch_site now;
 	uint32_t batch;		     /* last batch that named the site, to find doubles */
+	uint32_t doubt;		     /* a track that an unanswered request may still lead it to */
 	uint8_t bytes[SITE_MAX_LEN]; /* what should be in text */
 };
 
@@ -33,6 +34,7 @@ struct patch_place {		 /* one a way */
 	struct applier_arena layout;
 	struct arena arena;
 	struct patch_own *own; /* one a site; NULL until the arena is known */
+	uint64_t doubt_epoch;  /* of the applier, at the latest doubt */
 };
 
 struct patcher {
@@ -43,6 +45,7 @@ struct patcher {
 	struct patch_slot *slots;
 	struct patch_track *tracks;
 	size_t tracks_count, tracks_cap;
+	uint32_t tracks_free; /* unused entries, by `next`: index + 1, 0 = none */
 	unsigned counts[PATCH_QUARANTINED + 1][PATCH_WAYS];
 	uint32_t batch;
 };
@@ -52,9 +55,32 @@ int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct pat
 			uint8_t buf[TRACK_MAX_BYTES]);
 /* Append a block to a site's list; returns index + 1, or 0 on no memory. */
 uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t);
+/* Take a block out of its site's list; nothing is known of it any more. */
+void patcher_drop_track(struct patcher *p, uint32_t site, uint32_t track);
+/* The books: the site holds `bytes`, which lead to the track (index + 1), or 0: are the original
+ * ones. */
+void patcher_book(struct patcher *p, uint32_t site, uint32_t track, const uint8_t *bytes);
 /* Change a site's state, who made it so, and the count of states. */
 void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state,
 		       enum patch_way way);
+
+/*
+ * Make ready for tracks of this way (patch/ways.c): its arena is known, and that of an earlier
+ * generation forgotten. 0, or negative errno with the reason in words.
+ */
+int patcher_use(struct patcher *p, enum patch_way way, struct error *err);
+/* Can the way be used as it is, with the tracks that it has? */
+bool patcher_usable(struct patcher *p, enum patch_way way);
+/* Nobody leads to tracks of this generation any more, or never did; a later one takes its place. */
+int patcher_open_arena(struct patcher *p, enum patch_way way, const struct applier_arena *layout,
+		       struct error *err);
+/* The applier of a way; owned by the patcher from here on. */
+void patcher_set_applier(struct patcher *p, enum patch_way way, struct applier *a);
+/* To the original bytes by the host, whatever made them. 0 when it ran: look at the outcomes. */
+int patcher_lead_back(struct patcher *p, const struct patch_request *requests, size_t n,
+		      struct patch_outcome *outcomes, struct error *err);
+/* One site as memory has it (patch/reconcile.c). */
+void patcher_reconcile_site(struct patcher *p, uint32_t site, struct patch_reconciled *r);
 
 /* Which text a journal of this guest speaks of. */
 void patcher_identify(const struct guest *g, struct journal_identity *id);

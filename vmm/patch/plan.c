@@ -130,7 +130,7 @@ static enum patch_reason make_track(struct patcher *p, enum patch_way way, uint3
 {
 	struct arena *arena = &p->place[way].arena;
 	struct patch_track t = {
-		.at = arena_next_code(arena), .ntargets = targets->n, .way = (uint8_t)way};
+		.at = arena->where.code, .ntargets = targets->n, .way = (uint8_t)way};
 	enum patch_reason reason = need_counter(p, way, site, !targets->n);
 	uint8_t buf[TRACK_MAX_BYTES];
 	int len;
@@ -138,7 +138,7 @@ static enum patch_reason make_track(struct patcher *p, enum patch_way way, uint3
 	*index = 0;
 	if (reason)
 		return reason;
-	if (arena->code_used >= arena->where.code_size)
+	if (!arena->where.code_size)
 		return PATCH_REASON_ARENA_FULL;
 	memcpy(t.targets, targets->addr, sizeof(t.targets));
 	len = patcher_track_bytes(p, site, &t, buf); /* the length is the same everywhere */
@@ -296,7 +296,8 @@ static void intend(const struct patcher *p, const struct plan *plan, size_t i)
 	const struct patch_own *own = &p->place[plan->way].own[e->site];
 	struct journal_intent *in = &plan->intents[i];
 
-	*in = (struct journal_intent){.site = w->addr, .len = w->len, .state = (uint8_t)e->to};
+	*in = (struct journal_intent){
+		.site = w->addr, .len = w->len, .state = (uint8_t)e->to, .way = (uint8_t)plan->way};
 	memcpy(in->old, w->old, sizeof(in->old));
 	memcpy(in->new, w->new, sizeof(in->new));
 	if (!t)

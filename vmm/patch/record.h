@@ -39,6 +39,7 @@ struct record {
 		struct {
 			uint64_t site, track, counter, targets[HOTRAIL_MAX_TARGETS];
 			uint8_t old[SITE_MAX_LEN], new[SITE_MAX_LEN], len, state, ntargets;
+			uint8_t way; /* since version 2; 0 before */
 		} intent;
 		struct {
 			uint64_t seq;

@@ -130,10 +130,12 @@ static void land(struct learn *l, size_t rel8)
 #define JE  0x74
 #define JNE 0x75
 
-/* %S = address of the slot that the hash of %R names. */
-static void emit_hash(struct learn *l, gva_t table)
+/* %S = address of the slot that the hash of %R names; with gs, in this CPU's copy: add %gs:gs, %S.
+ * A task that moves in between counts in another CPU's, which is as lossy as all of it. */
+static void emit_hash(struct learn *l, gva_t table, uint32_t gs)
 {
 	uint8_t s = l->s & 7;
+	const uint8_t add[] = {0x65, 0x4c, 0x03, (uint8_t)(0x04 | s << 3), 0x25};
 	const uint8_t shr[] = {0x41, 0xc1, (uint8_t)(0xe8 | s), TRACK_LEARN_SHIFT};
 	const uint8_t lea[] = {0x4e, 0x8d, (uint8_t)(0x04 | s << 3), (uint8_t)(0xc5 | s << 3)};
 
@@ -142,6 +144,10 @@ static void emit_hash(struct learn *l, gva_t table)
 	x86_emit_bytes(&l->e, shr, sizeof(shr));
 	x86_emit_bytes(&l->e, lea, sizeof(lea)); /* lea table(,%S,8), %S */
 	emit_imm32(l, (uint32_t)table);
+	if (gs) {
+		x86_emit_bytes(&l->e, add, sizeof(add));
+		emit_imm32(l, gs);
+	}
 }
 
 /* cmp $0, (%S): is the slot free? */
@@ -158,8 +164,8 @@ static void emit_is_free(struct learn *l)
  * another for longer than the few instructions of the race. Only values that
  * %R held are ever stored as targets.
  */
-int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at, uint8_t *buf,
-		       size_t cap)
+int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, uint32_t gs, gva_t at,
+		       uint8_t *buf, size_t cap)
 {
 	uint8_t bytes[TRACK_MAX_BYTES];
 	struct learn l = {.e = {.buf = bytes, .cap = sizeof(bytes), .at = at},
@@ -182,7 +188,7 @@ int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at,
 	emit_rr(&l, 8, 0x63, l.s, l.r); /* movslq %R32, %S */
 	emit_rr(&l, 8, 0x39, l.r, l.s); /* cmp %R, %S */
 	wide = emit_short(&l, JNE);	/* 32 bits do not say which address: only counted */
-	emit_hash(&l, table);
+	emit_hash(&l, table, gs);
 	emit_slot(&l, 0x39);
 	hit1 = emit_short(&l, JE);
 	emit_is_free(&l);
@@ -206,4 +212,30 @@ int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at,
 	x86_emit_jmp(&l.e, thunk);
 	x86_emit_int3(&l.e);
 	return finish(&l.e, buf, cap);
+}
+
+static uint32_t add_counts(uint32_t a, uint32_t b)
+{
+	return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
+void track_learn_add(struct track_learn_table *sum, const struct track_learn_table *one)
+{
+	unsigned i, j;
+
+	for (i = 0; i < TRACK_LEARN_SLOTS; i++) {
+		if (!one->slot[i].target)
+			continue;
+		for (j = 0; j < TRACK_LEARN_SLOTS && sum->slot[j].target &&
+			    sum->slot[j].target != one->slot[i].target;
+		     j++)
+			;
+		if (j == TRACK_LEARN_SLOTS) {
+			sum->other = add_counts(sum->other, one->slot[i].count);
+			continue;
+		}
+		sum->slot[j].target = one->slot[i].target;
+		sum->slot[j].count = add_counts(sum->slot[j].count, one->slot[i].count);
+	}
+	sum->other = add_counts(sum->other, one->other);
 }

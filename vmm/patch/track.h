@@ -6,6 +6,8 @@
  * Learning:  hash R into a table of TRACK_LEARN_SLOTS {u32 target, u32 count} pairs with two
  *            probes; full: count `other`; jmp thunk; int3. Uses one scratch register (r11, or
  *            r10 when R is r11), both dead at a C call, no stack, absolute disp32 addressing.
+ *            Where each CPU has a copy of the table, the u64 at %gs:gs leads to its own; `other`
+ *            is counted in the first.
  */
 #ifndef HOTRAIL_PATCH_TRACK_H
 #define HOTRAIL_PATCH_TRACK_H
@@ -48,7 +50,12 @@ struct track_learn_table { /* lives in the guest-writable half: hostile when rea
 /* Bytes written (<= cap), or -EINVAL (bad spec, RSP as register), -ERANGE (something out of
  * rel32/imm32 reach), -ENOSPC. */
 int track_encode(const struct track_spec *spec, gva_t at, uint8_t *buf, size_t cap);
-int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, gva_t at, uint8_t *buf,
-		       size_t cap);
+/* gs: displacement of the u64 that is added to the table's address; 0 = one table for all CPUs. */
+int track_encode_learn(enum hotrail_reg reg, gva_t thunk, gva_t table, uint32_t gs, gva_t at,
+		       uint8_t *buf, size_t cap);
+
+/* Add what one CPU counted. What no slot is left for becomes `other`; counts saturate. Pure: both
+ * may hold anything a guest wrote. */
+void track_learn_add(struct track_learn_table *sum, const struct track_learn_table *one);
 
 #endif

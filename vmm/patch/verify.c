@@ -50,16 +50,18 @@ static enum finding worse(enum finding a, enum finding b)
 }
 
 /* Every written block counts, used or not: a preempted task may still be in an old one. */
-static enum finding check_tracks(struct patcher *p, uint32_t site)
+static enum finding check_tracks(struct patcher *p, enum patch_way way, bool usable, uint32_t site)
 {
 	enum finding all = AGREES, f;
+	const struct patch_own *own = p->place[way].own;
 	uint8_t want[TRACK_MAX_BYTES];
 	uint32_t i;
 
-	for (i = p->place[PATCH_WAY_HOST].own[site].tracks; i; i = p->tracks[i - 1].next) {
+	for (i = own ? own[site].tracks : 0; i; i = p->tracks[i - 1].next) {
 		struct patch_track *t = &p->tracks[i - 1];
 
-		if (!t->written)
+		/* What an agent that is gone had laid may be anything by now. */
+		if (!t->written || (!usable && p->slots[site].now.track != t->at))
 			continue;
 		if (t->bad) { /* found before; it matters while the site leads there */
 			f = p->slots[site].now.track == t->at ? DIFFERS : AGREES;
@@ -76,22 +78,27 @@ static enum finding check_tracks(struct patcher *p, uint32_t site)
 
 int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
 {
-	size_t i;
+	bool agent = patcher_usable(p, PATCH_WAY_AGENT);
+	struct patch_reconciled unused;
+	uint32_t i;
 
 	(void)err; /* what is wrong is in *v */
 	memset(v, 0, sizeof(*v));
+	patch_reconcile(p, &unused);
 	for (i = 0; i < p->guest->sites.count; i++) {
-		enum finding f = worse(compare_site(p, (uint32_t)i), check_tracks(p, (uint32_t)i));
+		enum finding f = compare_site(p, i);
 
+		f = worse(f, check_tracks(p, PATCH_WAY_HOST, true, i));
+		f = worse(f, check_tracks(p, PATCH_WAY_AGENT, agent, i));
 		v->sites++;
 		if (f > BUSY && !v->differ && !v->unreadable)
-			v->first_bad = (unsigned)i;
+			v->first_bad = i;
 		v->agree += f == AGREES;
 		v->busy += f == BUSY;
 		v->differ += f == DIFFERS;
 		v->unreadable += f == UNREADABLE;
 		if (f == DIFFERS)
-			patcher_set_state(p, (uint32_t)i, PATCH_QUARANTINED, p->slots[i].now.way);
+			patcher_set_state(p, i, PATCH_QUARANTINED, p->slots[i].now.way);
 	}
 	return 0;
 }
