@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: tests/linux.sh TEST: a test with a Linux guest, on this machine's KVM where it has hardware
 # virtualisation, else inside the nested rig, in a boot of its own. Skips (77) when neither can be
-# had; O is the build folder.
+# had; O is the build folder. HOTRAIL_CYCLES: promotions and demotions of the whole set in test_promote.
 set -u
 O=${O:-build}
 test=$1
@@ -25,7 +25,8 @@ sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
 
 # where FOLDER HOTRAIL: what the tests want to know.
 where() {
-	echo "HOTRAIL=$2 HOTRAIL_LINUX=$1 HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio"
+	echo "HOTRAIL=$2 HOTRAIL_LINUX=$1 HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio" \
+		"HOTRAIL_CYCLES=${HOTRAIL_CYCLES:-}"
 }
 
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then

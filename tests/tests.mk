@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Test programs: one a file, each its own process, found by name.
 
-.PHONY: check check-unit check-kvm check-rig check-linux
+.PHONY: check check-unit check-kvm check-rig check-linux check-cycles
 
 $(O)/tests/%.o: tests/%.c | $(O)/.deps-check
 	@mkdir -p $(@D)
@@ -41,6 +41,13 @@ check-rig: all $(guest-tests)
 check-linux: $(O)/hotrail $(linux-programs)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(linux)
+
+# All sites with a learned target promoted and demoted CYCLES times under load: minutes.
+CYCLES ?= 1000
+check-cycles: $(O)/hotrail $(O)/tests/linux/test_promote
+	$(Q)scripts/deps.sh rig || true
+	$(Q)$(test-env) HOTRAIL_CYCLES=$(CYCLES) LINUX_LIMIT_S=$(or $(LINUX_LIMIT_S),3600) TEST_LIMIT_S=12000 \
+		tests/run.sh $(O) linux/test_promote=tests/linux.sh:$(O)/tests/linux/test_promote
 
 lint: $(O)/.deps-build
 	$(Q)scripts/deps.sh lint || true

@@ -57,6 +57,7 @@ static void test_usage(void)
 	refused(cli("sites", "--limit", "0", NULL), 2, "--limit");
 	refused(cli("sites", "--limit", "-1", NULL), 2, "--limit");
 	refused(cli("sites", "--limit", "99999999999999999999", NULL), 2, "--limit");
+	refused(cli("run", "--kernel", "/no/such/kernel", "--json", NULL), 2, "--detach");
 	refused(cli("promote", NULL), 2, "--auto");
 	refused(cli("promote", "--auto", "--site", "1", NULL), 2, "--auto");
 	refused(cli("promote", "--site", "1", "--coverage", "0.5", NULL), 2, "--coverage");

@@ -174,31 +174,79 @@ static void demote_all(struct engine *e)
 	CU_ASSERT_EQUAL(v.differ + v.unreadable, 0);
 }
 
-static void cycles(struct engine *e)
+/* A window that held tracks stays (law 4): the next owner finds another place. */
+static void open_again(void)
 {
-	struct profile *profile;
+	gva_t code = guest->arena.code;
+	struct error err = {0};
+	int ret;
+
+	linux_guest_destroy(guest);
+	ret = linux_guest_create(lg.kernel, lg.target, &guest, &err);
+	if (ret)
+		printf("    %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+	CU_ASSERT_NOT_EQUAL(guest->arena.code, code);
+}
+
+static unsigned cycles_asked(void)
+{
+	const char *asked = getenv("HOTRAIL_CYCLES");
+
+	return asked && atoi(asked) > 0 ? (unsigned)atoi(asked) : CYCLES;
+}
+
+/* Every site of the kernel with a learned target, however cold; takes a fresh window. */
+static void cycles(const struct profile *profile)
+{
+	struct engine_config c = {.policy = POLICY_DEFAULT, .sampler = "off"};
+	unsigned count = cycles_asked(), i, tries, promoted = 0, most = 0;
+	uint64_t begin = clock_ns();
+	struct engine_status s;
 	struct engine_result r;
 	struct error err = {0};
-	const char *asked = getenv("HOTRAIL_CYCLES");
-	unsigned count = asked && atoi(asked) > 0 ? (unsigned)atoi(asked) : CYCLES;
-	unsigned i, tries, promoted = 0;
-	uint64_t begin = clock_ns();
+	struct engine *e;
 
-	CU_ASSERT_EQUAL_FATAL(engine_profile(e, &profile, &err), 0);
-	demote_all(e);
+	open_again();
+	c.policy.coverage = 1;
+	c.policy.min_calls = 1;
+	CU_ASSERT_EQUAL_FATAL(engine_create(guest, &c, &e, &err), 0);
 	for (i = 0; i < count; i++) {
 		tries = 0;
 		while (again(engine_warm(e, profile, &r, &err), &err, &tries))
 			;
 		promoted += r.applied;
+		most = r.applied > most ? r.applied : most;
 		engine_result_free(&r);
 		demote_all(e);
+		if (i % 50 == 49)
+			printf("    cycle %u: %u promotions in %.1f s\n", i + 1, promoted,
+			       (clock_ns() - begin) / 1e9);
 	}
-	profile_free(profile);
 	CU_ASSERT_EQUAL(changed_sites(), 0);
-	CU_ASSERT_TRUE(promoted >= 10 * count);
-	printf("    %u cycles, %u promotions in %.1f s, %u pauses did not fit\n", count, promoted,
-	       (clock_ns() - begin) / 1e9, timeouts);
+	CU_ASSERT_TRUE(most >= 100);
+	CU_ASSERT_TRUE(promoted >= most / 2 * count); /* some pauses are too late */
+	printf("    %u cycles of up to %u sites, %u promotions in %.1f s, %u pauses did not fit\n",
+	       count, most, promoted, (clock_ns() - begin) / 1e9, timeouts);
+	engine_get_status(e, &s);
+	show_status(&s);
+	CU_ASSERT_EQUAL(s.quarantined, 0);
+	engine_destroy(e);
+}
+
+/* What this round learned, on top of what all before it did: a site that rests is forgotten. */
+static void remember(struct engine *e, struct profile **all)
+{
+	struct error err = {0};
+	struct profile *now;
+
+	CU_ASSERT_EQUAL_FATAL(engine_profile(e, &now, &err), 0);
+	if (!*all) {
+		*all = now;
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(profile_merge(*all, now, &err), 0);
+	profile_free(now);
 }
 
 static void promoted_under_load(void)
@@ -206,6 +254,7 @@ static void promoted_under_load(void)
 	struct engine_config c = {.policy = POLICY_DEFAULT, .sampler = "timer"};
 	struct engine_result r;
 	struct engine_status s;
+	struct profile *profile = NULL;
 	struct patch_verify v;
 	struct error err = {0};
 	struct engine *e;
@@ -218,6 +267,7 @@ static void promoted_under_load(void)
 	CU_ASSERT_EQUAL_FATAL(ret, 0);
 	for (i = 0; i < ROUNDS; i++) {
 		promote(e, &r);
+		remember(e, &profile);
 		if (i % 8 == 7)
 			printf("    round %u: applied %u skipped %u failed %u coverage %.3f pause "
 			       "%lld us\n",
@@ -236,10 +286,10 @@ static void promoted_under_load(void)
 	CU_ASSERT_EQUAL(changed_sites(), s.promoted + s.learning);
 	CU_ASSERT_EQUAL(engine_verify(e, &v, NULL), 0);
 	CU_ASSERT_EQUAL(v.differ + v.unreadable, 0);
-	cycles(e);
-	engine_get_status(e, &s);
-	show_status(&s);
+	demote_all(e);
 	engine_destroy(e);
+	cycles(profile);
+	profile_free(profile);
 }
 
 static int compare(const void *a, const void *b)
@@ -247,21 +297,6 @@ static int compare(const void *a, const void *b)
 	const int64_t *x = a, *y = b;
 
 	return *x < *y ? -1 : *x > *y;
-}
-
-/* A window that held tracks stays (law 4): the next owner finds another place. */
-static void open_again(void)
-{
-	gva_t code = guest->arena.code;
-	struct error err = {0};
-	int ret;
-
-	linux_guest_destroy(guest);
-	ret = linux_guest_create(lg.kernel, lg.target, &guest, &err);
-	if (ret)
-		printf("    %s\n", err.text);
-	CU_ASSERT_EQUAL_FATAL(ret, 0);
-	CU_ASSERT_NOT_EQUAL(guest->arena.code, code);
 }
 
 /* The patch layer alone: BATCH sites put on learning tracks and back, TRIES times. */
@@ -329,4 +364,10 @@ static const struct suite_test tests[] = {
 	{"a pause that applies 200 sites", large_pause},
 	{"the guest noticed nothing", nothing_noticed},
 };
-SUITE_MAIN("linux promote", tests, 900)
+
+int main(void)
+{
+	/* A cycle takes less than a second even where CPUs are emulated and others compute too. */
+	return suite_run("linux promote", tests, sizeof(tests) / sizeof(tests[0]),
+			 900 + 2 * cycles_asked());
+}

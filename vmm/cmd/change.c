@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/doc.h"
 #include "patch/patch.h"
 #include "show/show.h"
 
@@ -25,10 +26,12 @@ int change_exit(const json_t *doc)
 
 		if (!why)
 			continue;
-		same |= !strcmp(why, patch_reason_text(PATCH_REASON_SAME));
+		same |= !strcmp(why, patch_reason_text(PATCH_REASON_SAME)) ||
+			!strcmp(why, DOC_ALREADY_PROMOTED);
 		busy |= !strcmp(why, patch_reason_text(PATCH_REASON_BUSY));
 		refused |= !strcmp(why, patch_reason_text(PATCH_REASON_MISMATCH)) ||
-			   !strcmp(why, patch_reason_text(PATCH_REASON_QUARANTINED));
+			   !strcmp(why, patch_reason_text(PATCH_REASON_QUARANTINED)) ||
+			   !strcmp(why, patch_reason_text(PATCH_REASON_PROTECTED));
 	}
 	if (busy)
 		return HOTRAIL_EXIT_BUSY;

@@ -103,6 +103,9 @@ int cmd_run(int argc, char **argv)
 					  "with --kernel");
 	if (o.kernel && o.instance.image)
 		return cmd_misuse(&usage, "an image and --kernel exclude each other");
+	if (o.kernel && o.json && !o.detach)
+		return cmd_misuse(&usage, "the console of a Linux guest is on standard output: "
+					  "--json goes with --detach");
 	if (o.detach)
 		return run_detached(&o);
 	return o.kernel ? run_linux(&o, -1) : run_monitor(&o, -1);

@@ -32,6 +32,8 @@ json_t *doc_status(const struct doc_guest *g, const struct engine_status *s);
 json_t *doc_sites(const char *guest, const struct engine_row *rows, size_t n, size_t limit);
 /* `rows` (may be NULL) give the calls per second of the last learning. `undo` NULL = nothing to
  * undo. */
+/* Why a promoted site was not promoted: it keeps the targets that are listed. */
+#define DOC_ALREADY_PROMOTED "already promoted"
 json_t *doc_change(const char *verb, struct guest *g, const struct engine_result *r,
 		   const struct engine_row *rows, size_t n, const char *undo);
 /* wrong < 0: not known. */

@@ -127,6 +127,13 @@ static json_t *fast_calls(const struct engine_change *c, const struct engine_row
 	return json_null();
 }
 
+static const char *change_reason(const struct engine_change *c)
+{
+	if (c->reason == PATCH_REASON_SAME && c->decision.ntargets)
+		return DOC_ALREADY_PROMOTED;
+	return c->reason ? patch_reason_text(c->reason) : NULL;
+}
+
 static json_t *change_doc(struct guest *g, const struct engine_change *c, bool dry_run,
 			  const struct engine_row *rows, size_t n)
 {
@@ -134,17 +141,14 @@ static json_t *change_doc(struct guest *g, const struct engine_change *c, bool d
 	json_t *addr =
 		c->site < g->sites.count ? json_addr(g->sites.sites[c->site].addr) : json_null();
 
-	return json_pack("{s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:n}", "index",
+	return json_pack("{s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "index",
 			 (json_int_t)c->site, "name", json_text(c->name), "addr", addr, "result",
-			 result_text(c->result, dry_run), "reason",
-			 c->reason ? json_text(patch_reason_text(c->reason)) : json_null(), "share",
-			 learned ? json_number(c->decision.share) : json_null(), "calls",
+			 result_text(c->result, dry_run), "reason", json_text(change_reason(c)),
+			 "share", learned ? json_number(c->decision.share) : json_null(), "calls",
 			 learned ? count(c->decision.calls) : json_null(), "targets",
 			 change_targets(g, &c->decision), "hit",
 			 learned ? json_number(c->decision.hit) : json_null(), "fast_calls_per_s",
-			 fast_calls(c, rows, n),
-			 /* of the whole workload: nobody measured it before the change */
-			 "estimated_gain");
+			 fast_calls(c, rows, n));
 }
 
 json_t *doc_change(const char *verb, struct guest *g, const struct engine_result *r,

@@ -150,6 +150,7 @@ void settle_result_add(struct engine *e, struct engine_result *r, const struct p
 int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
 		struct error *err)
 {
+	static const struct patch_outcome same = {PATCH_SKIPPED, PATCH_REASON_SAME, 0};
 	const struct edge_table *edges = e->learned.total ? &e->learned : &e->sampled;
 	struct policy_decision *d = NULL;
 	size_t n = 0, i;
@@ -157,9 +158,13 @@ int settle_plan(struct engine *e, double coverage, bool named, struct engine_res
 
 	if (!ret && !(r->changes = calloc(n + 1, sizeof(*r->changes))))
 		ret = -ENOMEM;
-	for (i = 0; !ret && i < n; i++)
-		if (d[i].verb != POLICY_LEAVE && (!named || e->info[d[i].site].chosen))
-			settle_result_add(e, r, &d[i], NULL);
+	for (i = 0; !ret && i < n; i++) {
+		bool promoted = d[i].verb == POLICY_LEAVE && d[i].ntargets;
+
+		if (named ? e->info[d[i].site].chosen && (d[i].verb != POLICY_LEAVE || promoted)
+			  : d[i].verb != POLICY_LEAVE)
+			settle_result_add(e, r, &d[i], promoted ? &same : NULL);
+	}
 	for (i = 0; i < e->sites; i++)
 		e->info[i].chosen = false;
 	free(d);
@@ -271,12 +276,43 @@ static int grow_result(struct engine_result *r, size_t n)
 	return 0;
 }
 
+/*
+ * What came of the round. Who named a site wants to hear of it also when nothing changed: it keeps
+ * what it had, or it is one that is left alone. A site nobody called is worth no line.
+ */
+static void tell(struct engine *e, const struct round *r, bool named, struct engine_result *result)
+{
+	const struct guest_ops *ops = e->guest->ops;
+	struct patch_outcome o;
+	size_t i;
+
+	for (i = 0; i < r->n; i++) {
+		bool decided = r->decision_of[i] != SIZE_MAX;
+		struct policy_decision d = {.site = r->requests[i].site};
+
+		if (decided)
+			d = r->decisions[r->decision_of[i]];
+		o = r->outcomes[i];
+		if (d.verb == POLICY_LEAVE) {
+			if (!named)
+				continue;
+			if (!d.ntargets &&
+			    !(ops->site_protected && ops->site_protected(e->guest, d.site)))
+				continue;
+			if (o.result != PATCH_FAILED) {
+				o.result = PATCH_SKIPPED;
+				o.reason = d.ntargets ? PATCH_REASON_SAME : PATCH_REASON_PROTECTED;
+			}
+		}
+		settle_result_add(e, result, &d, &o);
+	}
+}
+
 int settle_round(struct engine *e, double coverage, bool named, struct engine_result *result,
 		 struct error *err)
 {
 	struct round r = {0};
 	struct patch_summary sum;
-	size_t i;
 	int ret;
 
 	e->phase = ENGINE_PROMOTE;
@@ -290,12 +326,8 @@ int settle_round(struct engine *e, double coverage, bool named, struct engine_re
 	ret = settle_apply(e, r.requests, r.n, r.outcomes, &sum, err);
 	if (ret)
 		goto out_restore;
-	for (i = 0; result && i < r.n; i++)
-		if (r.decision_of[i] != SIZE_MAX &&
-		    r.decisions[r.decision_of[i]].verb != POLICY_LEAVE)
-			settle_result_add(e, result, &r.decisions[r.decision_of[i]],
-					  &r.outcomes[i]);
 	if (result) {
+		tell(e, &r, named, result);
 		if (sum.pause_us > result->pause_us)
 			result->pause_us = sum.pause_us;
 		result->coverage = e->coverage;

@@ -25,8 +25,10 @@ static struct text why(const json_t *change)
 	size_t i, used, n = doc_length(change, "targets");
 	struct text t = {""};
 
-	if (reason && *reason && (!result || strcmp(result, "applied") != 0) &&
-	    (!result || strcmp(result, "planned") != 0 || !n))
+	if (n && reason && !strcmp(reason, "already promoted"))
+		snprintf(t.s, sizeof(t.s), "%s ", reason);
+	else if (reason && *reason && (!result || strcmp(result, "applied") != 0) &&
+		 (!result || strcmp(result, "planned") != 0 || !n))
 		return text_clean(reason, true);
 	for (i = 0; i < n; i++) {
 		const json_t *target = doc_item(change, "targets", i);
