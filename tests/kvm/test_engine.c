@@ -370,7 +370,8 @@ static uint64_t slow_work(void *ctx)
 	return g->counted;
 }
 
-/* Once the engine has given up, the guest cannot be paused for a while. */
+/* Once the engine has given up, the guest cannot be paused for longer than one attempt lasts. */
+#define DENIED 6
 static struct {
 	struct target_ops ops;
 	const struct target_ops *real;
@@ -384,7 +385,7 @@ static int pause_or_deny(struct target *t, uint32_t budget_us, struct machine_pa
 	struct engine *e = __atomic_load_n(&denying.engine, __ATOMIC_ACQUIRE);
 
 	/* The engine's own thread holds its lock while it pauses. */
-	if (e && e->withdrawn && denying.denied < 3) {
+	if (e && e->withdrawn && denying.denied < DENIED) {
 		denying.denied++;
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ETIMEDOUT, "denied by the test");
 	}
@@ -420,7 +421,7 @@ static void what_does_not_pay_is_undone(void)
 		clock_sleep_ms(100);
 		engine_get_status(g.r.e, &s);
 	}
-	CU_ASSERT_EQUAL(denying.denied, 3);
+	CU_ASSERT_EQUAL(denying.denied, DENIED);
 	CU_ASSERT_EQUAL(s.promoted, 0);
 	CU_ASSERT_FALSE(s.follow);
 	CU_ASSERT_EQUAL(changed_sites(&g.r), 0);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Fetch Debian's cloud kernel, made for guests: kernel.sh OUT
 #
-# Nothing is installed: the package is downloaded, the kernel taken out of it, and the drivers for
-# virtio devices into the folder "modules" beside it.
+# Nothing is installed: the package is downloaded, the kernel taken out of it, and into the folder
+# "modules" beside it the drivers for virtio devices and a file system to load and unload.
 # HOTRAIL_CLOUD_DEB=FILE takes a linux-image package that is there already.
 set -eu
 
@@ -22,12 +22,13 @@ trap 'rm -rf "$work"' EXIT
 deb=${HOTRAIL_CLOUD_DEB:-$(debian_kernel "$work/deb" "$(packages_of kernel "$here/packages")")}
 [ -f "$deb" ] || die "$deb: no such package file"
 dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/tree" --wildcards './boot/vmlinuz-*' \
-	'*/virtio*.ko*' '*/failover.ko*' '*/net_failover.ko*' ||
+	'*/virtio*.ko*' '*/failover.ko*' '*/net_failover.ko*' '*/loop.ko*' '*/*fat.ko*' '*/nls_*.ko*' ||
 	die "$deb is not a Debian kernel with virtio drivers"
 debian_modules "$work/tree" "$(dirname "$out")/modules" kernel/drivers/virtio/virtio \
 	kernel/drivers/virtio/virtio_ring kernel/drivers/virtio/virtio_mmio \
 	kernel/drivers/block/virtio_blk kernel/net/core/failover kernel/drivers/net/net_failover \
 	kernel/drivers/net/virtio_net kernel/drivers/char/virtio_console \
-	kernel/drivers/char/hw_random/virtio-rng
+	kernel/drivers/char/hw_random/virtio-rng kernel/drivers/block/loop kernel/fs/nls/nls_cp437 \
+	kernel/fs/nls/nls_ascii kernel/fs/fat/fat kernel/fs/fat/vfat
 # Last: its presence says that all is there.
 mv "$work"/tree/boot/vmlinuz* "$out"

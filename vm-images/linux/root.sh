@@ -74,7 +74,8 @@ for program in syscall udp; do
 	strip "$root/usr/bin/load-$program"
 done
 cp "$here/guest-init" "$root/init"
+cp "$here/storm" "$root/usr/bin/storm"
 cp "$here/nginx.conf" "$root/etc/nginx.conf"
 head -c 1024 /dev/zero | tr '\0' 'h' >"$root/var/www/index.html"
-chmod 755 "$root/init"
+chmod 755 "$root/init" "$root/usr/bin/storm"
 pack "$root" "$out/bench.cpio"

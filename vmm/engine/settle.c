@@ -13,6 +13,9 @@
 #define RETRY_MAX_SHIFT 6
 /* Sites moved in one pause: with more, the pause of a slow host would run out of its budget. */
 #define PAUSE_SITES 256
+/* A pause that did not fit is tried again so often, so much later. */
+#define PAUSE_TRIES    4
+#define PAUSE_AGAIN_MS 20
 
 static void count_outcomes(struct engine *e, const struct patch_request *requests,
 			   const struct patch_outcome *outcomes, size_t n)
@@ -36,24 +39,72 @@ static void count_outcomes(struct engine *e, const struct patch_request *request
 	}
 }
 
-static int apply_pause(struct engine *e, struct patch_request *requests, size_t n,
+static void add_pause(struct engine *e, const struct patch_summary *one, struct patch_summary *sum)
+{
+	if (one->pause_us)
+		e->pause_ns[e->pauses++ % ENGINE_PAUSES] = (uint32_t)(one->pause_us * 1000);
+	sum->applied += one->applied;
+	sum->pause_ns += one->pause_ns;
+	sum->write_ns += one->write_ns;
+	if (one->pause_us > sum->pause_us)
+		sum->pause_us = one->pause_us;
+}
+
+struct chunk { /* what is left to do of one pause's worth */
+	struct patch_request requests[PAUSE_SITES];
+	struct patch_outcome outcomes[PAUSE_SITES];
+	uint16_t index[PAUSE_SITES]; /* in what was asked */
+	size_t n;
+};
+
+/* Hand the outcomes back and keep what the pause had no time for. */
+static void keep_rest(struct chunk *c, struct patch_outcome *outcomes)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < c->n; i++) {
+		outcomes[c->index[i]] = c->outcomes[i];
+		if (c->outcomes[i].result != PATCH_FAILED ||
+		    c->outcomes[i].reason != PATCH_REASON_PAUSE)
+			continue;
+		c->requests[left] = c->requests[i];
+		c->index[left++] = c->index[i];
+	}
+	c->n = left;
+}
+
+/* A loaded host stops its guest too late, or a pause is over before all is written: what is left
+ * gets another. On error the pauses before it have had their effect. */
+static int apply_chunk(struct engine *e, const struct patch_request *requests, size_t n,
 		       struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
 {
 	struct patch_summary one;
-	int ret = patch_apply(e->patcher, requests, n, outcomes, &one, err);
+	struct chunk c = {.n = n};
+	unsigned try;
+	size_t i;
+	int ret = 0;
 
+	memcpy(c.requests, requests, n * sizeof(*requests));
+	for (i = 0; i < n; i++)
+		c.index[i] = (uint16_t)i;
+	for (try = 0; c.n && try < PAUSE_TRIES; try++) {
+		if (try)
+			clock_sleep_ms(PAUSE_AGAIN_MS);
+		ret = patch_apply(e->patcher, c.requests, c.n, c.outcomes, &one, err);
+		if (ret == -ETIMEDOUT)
+			continue;
+		if (ret)
+			return ret;
+		add_pause(e, &one, sum);
+		keep_rest(&c, outcomes);
+	}
 	if (ret)
 		return ret;
-	if (one.pause_us)
-		e->pause_ns[e->pauses++ % ENGINE_PAUSES] = (uint32_t)(one.pause_us * 1000);
 	count_outcomes(e, requests, outcomes, n);
-	sum->applied += one.applied;
-	sum->skipped += one.skipped;
-	sum->failed += one.failed;
-	sum->pause_ns += one.pause_ns;
-	sum->write_ns += one.write_ns;
-	if (one.pause_us > sum->pause_us)
-		sum->pause_us = one.pause_us;
+	for (i = 0; i < n; i++) {
+		sum->skipped += outcomes[i].result == PATCH_SKIPPED;
+		sum->failed += outcomes[i].result == PATCH_FAILED;
+	}
 	return 0;
 }
 
@@ -66,7 +117,7 @@ int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 	memset(sum, 0, sizeof(*sum));
 	for (at = 0; !ret && at < n; at += count) {
 		count = n - at < PAUSE_SITES ? n - at : PAUSE_SITES;
-		ret = apply_pause(e, requests + at, count, outcomes + at, sum, err);
+		ret = apply_chunk(e, requests + at, count, outcomes + at, sum, err);
 	}
 	return ret;
 }

@@ -87,7 +87,8 @@ void patcher_destroy(struct patcher *p);
 /*
  * Do n requests, those of the host's way in one pause. `outcomes` has n entries. 0 when the batch
  * ran (look at the outcomes), negative errno when nothing was touched: pause timeout, journal not
- * writable, guest gone. Order inside: encode tracks -> write them into the arena (unreachable yet,
+ * writable, guest gone, no such way; in a batch of both ways what the host did first stays. Order
+ * inside: encode tracks -> write them into the arena (unreachable yet,
  * guest runs) -> intent records reach the journal -> pause -> compare, write, read back each site
  * -> thaw -> commit record. A track whose spec equals one already written for the site by that way
  * is used again. A site that has the asked targets by the other way keeps them; with other targets
