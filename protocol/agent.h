@@ -262,8 +262,8 @@ struct agent_error {	/* R to anything */
 	MESSAGE(4, POKE, R, sizeof(struct agent_pokes_reply), AGENT_MAX_PAYLOAD)                   \
 	MESSAGE(5, ARENA_WRITE, Q, sizeof(struct agent_blocks), AGENT_MAX_PAYLOAD)                 \
 	MESSAGE(5, ARENA_WRITE, R, sizeof(struct agent_statuses), AGENT_MAX_PAYLOAD)               \
-	MESSAGE(6, READ, Q, sizeof(struct agent_read), sizeof(struct agent_read))                  \
-	MESSAGE(6, READ, R, sizeof(struct agent_read_reply), AGENT_MAX_PAYLOAD)                    \
+	MESSAGE(6, READ_TEXT, Q, sizeof(struct agent_read), sizeof(struct agent_read))             \
+	MESSAGE(6, READ_TEXT, R, sizeof(struct agent_read_reply), AGENT_MAX_PAYLOAD)               \
 	MESSAGE(7, LEARN_START, Q, sizeof(struct agent_pokes), AGENT_MAX_PAYLOAD)                  \
 	MESSAGE(7, LEARN_START, R, sizeof(struct agent_pokes_reply), AGENT_MAX_PAYLOAD)            \
 	MESSAGE(8, LEARN_STOP, Q, sizeof(struct agent_pokes), AGENT_MAX_PAYLOAD)                   \
@@ -279,7 +279,7 @@ struct agent_error {	/* R to anything */
 	MESSAGE(13, UNPATCH_ALL, Q, 0, 0)                                                          \
 	MESSAGE(13, UNPATCH_ALL, R, sizeof(struct agent_unpatch_reply),                            \
 		sizeof(struct agent_unpatch_reply))                                                \
-	MESSAGE(32, MODULE, E, sizeof(struct agent_module), sizeof(struct agent_module))           \
+	MESSAGE(32, MODULE_STATE, E, sizeof(struct agent_module), sizeof(struct agent_module))     \
 	MESSAGE(33, CONFLICT, E, sizeof(struct agent_conflict), sizeof(struct agent_conflict))     \
 	MESSAGE(34, BYE, E, sizeof(struct agent_bye), sizeof(struct agent_bye))                    \
 	MESSAGE(63, ERROR, R, sizeof(struct agent_error), sizeof(struct agent_error))

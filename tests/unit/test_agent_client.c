@@ -220,7 +220,7 @@ static void test_requests(void)
 {
 	static const uint16_t types[] = {
 		AGENT_MSG_ARENA_WRITE, AGENT_MSG_LEARN_START, AGENT_MSG_LEARN_STOP,
-		AGENT_MSG_COUNTERS,    AGENT_MSG_READ,	      AGENT_MSG_PROTECTED,
+		AGENT_MSG_COUNTERS,    AGENT_MSG_READ_TEXT,   AGENT_MSG_PROTECTED,
 		AGENT_MSG_PROTECTED,   AGENT_MSG_MODULES,     AGENT_MSG_MODULES,
 		AGENT_MSG_GRACE,       AGENT_MSG_RECLAIM,     AGENT_MSG_UNPATCH_ALL,
 	};
@@ -305,10 +305,10 @@ static void test_events(void)
 
 	modules_seen = conflicts_seen = 0;
 	CU_ASSERT_EQUAL_FATAL(fake_open(&f, c), 0);
-	fake_event(&f, AGENT_MSG_MODULE); /* before the greeting: of an earlier talk */
+	fake_event(&f, AGENT_MSG_MODULE_STATE); /* before the greeting: of an earlier talk */
 	CU_ASSERT_TRUE(fake_until(&f, AGENT_ALIVE, &s));
 	for (i = 0; i < 500; i++)
-		fake_event(&f, AGENT_MSG_MODULE);
+		fake_event(&f, AGENT_MSG_MODULE_STATE);
 	f.event_seq += 3; /* these were lost */
 	fake_event(&f, AGENT_MSG_CONFLICT);
 	for (i = 0; i < 100 && !__atomic_load_n(&conflicts_seen, __ATOMIC_SEQ_CST); i++)
@@ -330,7 +330,7 @@ static void test_host_again(void)
 	up();
 	host = f.asked.host;
 	agent_close(f.agent);
-	fake_event(&f, AGENT_MSG_MODULE);
+	fake_event(&f, AGENT_MSG_MODULE_STATE);
 	fake_say(&f, AGENT_MSG_PING | AGENT_REPLY, f.hello_seq + 1, &(struct agent_ping_reply){0},
 		 sizeof(struct agent_ping_reply));
 	fake_raw(&f, "HTRL half a frame", 17);

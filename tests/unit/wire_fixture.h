@@ -117,7 +117,7 @@ static inline uint32_t fixture_said(uint16_t type, union wire_payload *p)
 		p->blocks.block[0] = (struct agent_block){.offset = 0x120, .len = 48};
 		memset(p->blocks.block[0].bytes, 0xcc, AGENT_BLOCK_BYTES);
 		return sizeof(p->blocks) + sizeof(p->blocks.block[0]);
-	case AGENT_MSG_READ:
+	case AGENT_MSG_READ_TEXT:
 		p->read = (struct agent_read){.addr = FIXTURE_SITE, .len = 6};
 		return sizeof(p->read);
 	case AGENT_MSG_COUNTERS:
@@ -125,7 +125,7 @@ static inline uint32_t fixture_said(uint16_t type, union wire_payload *p)
 		p->counters.table[0] = 0x300;
 		p->counters.table[1] = 0x400;
 		return sizeof(p->counters) + 2 * sizeof(p->counters.table[0]);
-	case AGENT_MSG_MODULE:
+	case AGENT_MSG_MODULE_STATE:
 		return fixture_module(&p->module);
 	case AGENT_MSG_CONFLICT:
 		p->conflict = (struct agent_conflict){
@@ -166,7 +166,7 @@ static inline uint32_t fixture_lists(uint16_t type, union wire_payload *p)
 		fixture_module(&p->modules_reply.module[0]);
 		p->modules_reply.module[0].state = AGENT_MODULE_LIVE;
 		return sizeof(p->modules_reply) + sizeof(struct agent_module);
-	case AGENT_MSG_READ:
+	case AGENT_MSG_READ_TEXT:
 		p->read_reply = (struct agent_read_reply){.addr = FIXTURE_SITE, .len = 6};
 		memcpy(p->read_reply.bytes, "\x2e\xe8\x10\x20\x30\x00", 6);
 		return sizeof(p->read_reply) + 6;

@@ -49,7 +49,7 @@ int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struc
 	for (at = 0; !ret && at < len; at += now) {
 		now = len - at < AGENT_MAX_READ ? len - at : AGENT_MAX_READ;
 		*m = (struct agent_read){.addr = addr + at, .len = (uint32_t)now};
-		ret = question_ask(a, q, AGENT_MSG_READ, sizeof(*m));
+		ret = question_ask(a, q, AGENT_MSG_READ_TEXT, sizeof(*m));
 		if (!ret)
 			ret = question_nonsense(
 				a, q, check_read(&q->ask, addr + at, (uint32_t)now, q->err));

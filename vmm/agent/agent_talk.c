@@ -242,7 +242,7 @@ void talk_event(struct agent *a, const struct agent_header *h, const uint8_t *pa
 	pthread_mutex_unlock(&a->lock);
 	if (h->type == AGENT_MSG_BYE)
 		on_bye(a);
-	else if (greeted && h->type == AGENT_MSG_MODULE)
+	else if (greeted && h->type == AGENT_MSG_MODULE_STATE)
 		on_module(a, payload);
 	else if (greeted && h->type == AGENT_MSG_CONFLICT)
 		on_conflict(a, payload);
