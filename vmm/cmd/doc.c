@@ -95,9 +95,10 @@ json_t *doc_status(const struct doc_guest *g, const struct engine_status *s)
 	pauses = json_pack("{s:i, s:o, s:o}", "count", (int)s->pauses, "p50_us",
 			   s->pauses ? json_number(s->pause_p50_us) : json_null(), "p99_us",
 			   s->pauses ? json_number(s->pause_p99_us) : json_null());
-	arena = json_pack("{s:o, s:o, s:o, s:o}", "code_used", count(s->arena_used[0]),
+	arena = json_pack("{s:o, s:o, s:o, s:o, s:b}", "code_used", count(s->arena_used[0]),
 			  "code_total", count(s->arena_total[0]), "data_used",
-			  count(s->arena_used[1]), "data_total", count(s->arena_total[1]));
+			  count(s->arena_used[1]), "data_total", count(s->arena_total[1]), "stays",
+			  s->arena_stays);
 	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", JSON_SCHEMA, "kind",
 			 "status", "guest", guest_part(g), "workload", workload_part(g), "engine",
 			 engine_part(s, g->waiting), "promotions", promotions_part(s), "pauses",

@@ -183,6 +183,8 @@ json_t *monitor_status(struct monitor *m)
 		g.waiting = why.text;
 	else
 		engine_get_status(engine, &status);
+	if (status.gone.exit_code)
+		g.waiting = status.gone.text;
 	g.guest = guest;
 	return doc_status(&g, &status);
 }

@@ -219,7 +219,7 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 		r = monitor_engine(m, &guest, &engine, err);
 	/* Before the sites are looked for: a guest with nothing to gain may have none. */
 	if (!r)
-		r = guest->ops->may_patch(guest, err);
+		r = engine_may_promote(engine, err);
 	if (!r)
 		r = get_share(arguments, "coverage", &p.coverage, err);
 	if (!r)
@@ -283,7 +283,7 @@ static int set_follow(void *ctx, const json_t *arguments, json_t **ret, struct e
 		r = monitor_engine(m, &guest, &engine, err);
 	/* Following what may not be patched would look like an engine that finds nothing. */
 	if (!r && on)
-		r = guest->ops->may_patch(guest, err);
+		r = engine_may_promote(engine, err);
 	if (r)
 		return r;
 	engine_follow(engine, on);

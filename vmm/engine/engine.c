@@ -195,18 +195,36 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	if (e->refused) {
-		if (err)
-			*err = e->refusal;
-		return e->refused;
-	}
-	ret = check_sites(e, p->sites, p->nsites, err);
-	if (ret)
-		return ret;
 	pthread_mutex_lock(&e->lock);
-	e->withdrawn = e->withdrawn && p->dry_run;
-	ret = promote_locked(e, p, r, err);
-	e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH : ENGINE_IDLE;
+	ret = engine_refused_locked(e, err);
+	if (!ret) /* learning may find nothing to do, and would not notice */
+		ret = gone_check(e, err);
+	if (!ret)
+		ret = check_sites(e, p->sites, p->nsites, err);
+	if (!ret) {
+		e->withdrawn = e->withdrawn && p->dry_run;
+		ret = promote_locked(e, p, r, err);
+		e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH : ENGINE_IDLE;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+int engine_refused_locked(const struct engine *e, struct error *err)
+{
+	if (e->refused && err)
+		*err = e->refusal;
+	return e->refused;
+}
+
+int engine_may_promote(struct engine *e, struct error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&e->lock);
+	ret = engine_refused_locked(e, err);
+	if (!ret)
+		ret = e->guest->ops->may_patch(e->guest, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
@@ -270,8 +288,11 @@ int engine_verify(struct engine *e, struct patch_verify *v, struct error *err)
 {
 	int ret;
 
+	memset(v, 0, sizeof(*v));
 	pthread_mutex_lock(&e->lock);
-	ret = patch_verify(e->patcher, v, err);
+	ret = gone_check(e, err);
+	if (!ret)
+		ret = patch_verify(e->patcher, v, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }

@@ -42,6 +42,9 @@ struct engine_status {
 	uint64_t relearned, rolled_back;
 	double first_gain_s; /* start to first promotion; negative when none yet */
 	uint64_t arena_used[2], arena_total[2];
+	bool arena_stays; /* it held tracks, and the host cannot know when nobody is inside any more
+			   */
+	struct error gone; /* exit_code 0, or: the guest runs another kernel, all is forgotten */
 };
 
 struct engine_row { /* one site */
@@ -117,12 +120,15 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 /* sites NULL = all. Turns following off, so that what was undone stays undone. */
 int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 		  struct error *err);
+/* 0, or why engine_promote() would refuse this guest. */
+int engine_may_promote(struct engine *e, struct error *err);
 void engine_follow(struct engine *e, bool on);
 void engine_get_status(struct engine *e, struct engine_status *s);
 /* Hottest first; caller frees. */
 int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struct error *err);
 /* Two windows of `ms` and the pauses around them. */
 int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, struct error *err);
+/* -ESTALE (REFUSED): the guest runs another kernel. */
 int engine_verify(struct engine *e, struct patch_verify *v, struct error *err);
 int engine_profile(struct engine *e, struct profile **out, struct error *err);
 /* Start warm: promote from a profile of the same build without learning. */

@@ -158,13 +158,10 @@ int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, stru
 	int ret;
 
 	memset(m, 0, sizeof(*m));
-	if (e->refused) {
-		if (err)
-			*err = e->refusal;
-		return e->refused;
-	}
 	pthread_mutex_lock(&e->lock);
-	ret = allocate(&w, err);
+	ret = engine_refused_locked(e, err);
+	if (!ret)
+		ret = allocate(&w, err);
 	if (ret)
 		goto out_unlock;
 	choose_sites(&w);

@@ -36,6 +36,8 @@ void engine_get_status(struct engine *e, struct engine_status *s)
 	pthread_mutex_lock(&e->lock);
 	find_drain(e);
 	s->phase = e->phase;
+	if (e->gone)
+		s->gone = e->refusal;
 	s->follow = e->follow;
 	s->sampler = e->sampler ? e->sampler_ops->name : "off";
 	if (e->sampler)
@@ -55,6 +57,7 @@ void engine_get_status(struct engine *e, struct engine_status *s)
 	s->rolled_back = e->rolled_back;
 	s->first_gain_s = e->first_gain_ns ? (e->first_gain_ns - e->start_ns) / 1e9 : -1;
 	patch_arena_usage(e->patcher, PATCH_WAY_HOST, s->arena_used, s->arena_total);
+	s->arena_stays = e->guest->ops->preempts && s->arena_used[0] && !e->gone;
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -222,23 +225,22 @@ int engine_warm(struct engine *e, const struct profile *p, struct engine_result 
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	if (e->refused) {
-		if (err)
-			*err = e->refusal;
-		return e->refused;
-	}
 	if (p->build_id_len != e->guest->build_id_len ||
 	    memcmp(p->build_id, e->guest->build_id, p->build_id_len))
 		return error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
 				 "the profile is of another kernel build than this guest: learn "
 				 "anew with `hotrail promote --auto`");
 	pthread_mutex_lock(&e->lock);
+	ret = engine_refused_locked(e, err);
+	if (ret)
+		goto out_unlock;
 	e->withdrawn = false;
 	if (p->count && !load_edges(e, p))
 		ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
 				"no edge of the profile fits this guest's sites");
 	else
 		ret = settle_round(e, 0, false, r, err);
+out_unlock:
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }

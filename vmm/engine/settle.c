@@ -119,6 +119,8 @@ int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
 		count = n - at < PAUSE_SITES ? n - at : PAUSE_SITES;
 		ret = apply_chunk(e, requests + at, count, outcomes + at, sum, err);
 	}
+	if (ret == -ESTALE)
+		(void)gone_check(e, NULL); /* the same words as in *err */
 	return ret;
 }
 

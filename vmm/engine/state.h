@@ -33,6 +33,7 @@ struct engine {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool thread_started, stop, follow;
+	bool gone;	/* the guest runs another kernel: see gone.c */
 	bool withdrawn; /* did not pay: nothing is to stay promoted until somebody promotes again */
 
 	struct guest *guest;
@@ -63,6 +64,9 @@ struct engine {
 /* engine.c: engine_demote() under the lock; following stays as it is. */
 int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 			 struct error *err);
+
+/* engine.c: why this guest is left alone, or 0. */
+int engine_refused_locked(const struct engine *e, struct error *err);
 
 /* find.c */
 void find_drain(struct engine *e);
@@ -102,6 +106,10 @@ void settle_request_kept(const struct engine *e, uint32_t site, struct patch_req
 void settle_restore(struct engine *e);
 void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
 		       const struct patch_outcome *o);
+
+/* gone.c. Pauses. -ESTALE: the guest runs another kernel, everything is forgotten; else 0, also
+ * when nobody can tell now. */
+int gone_check(struct engine *e, struct error *err);
 
 /* watch.c */
 void watch_restart(struct engine *e); /* new window: bases are the present counters */

@@ -284,5 +284,6 @@ int linux_still_there(struct guest *g, struct error *err)
 		return 0;
 	return error_set(err, HOTRAIL_EXIT_REFUSED, -ESTALE,
 			 "the guest started another kernel: what was promoted is gone with the old "
-			 "one, nothing is touched");
+			 "one, nothing is touched; to promote the new one, run the guest anew with "
+			 "that kernel file");
 }

@@ -200,7 +200,14 @@ bool linux_window_intact(const struct linux_guest *l)
 	return true;
 }
 
-/* Was a track ever written? Its address may then be on some task's stack, however long ago. */
+/*
+ * Was a track ever written? Then the window stays, also after `demote --all` (law 4). Tracks never
+ * call, so no return address leads into them; but an interrupt may come inside one, and where the
+ * kernel preempts, the task then sleeps with that address in the registers saved on its stack. No
+ * look at the vCPUs tells of it, with all of them outside, idle or in user mode; how the kernel
+ * preempts can change while it runs; and stacks are the guest's to lie about. A grace period of RCU
+ * tasks would tell, and only code in the guest can wait for one.
+ */
 static bool used(const struct linux_guest *l)
 {
 	struct target *t = l->guest.target;

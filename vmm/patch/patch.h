@@ -97,6 +97,10 @@ void patcher_destroy(struct patcher *p);
 int patch_apply(struct patcher *p, const struct patch_request *requests, size_t n,
 		struct patch_outcome *outcomes, struct patch_summary *summary, struct error *err);
 
+/* The kernel that was patched is gone: every site is booked as original, no track is known any
+ * more, the journal ends in order. Nothing may be applied afterwards. */
+void patch_forget(struct patcher *p);
+
 /* --- ways (patch/ways.c, patch/reconcile.c) --- */
 
 struct agent;

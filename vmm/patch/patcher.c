@@ -185,6 +185,25 @@ out_destroy:
 	return rc;
 }
 
+void patch_forget(struct patcher *p)
+{
+	size_t n = p->guest->sites.count, i;
+	unsigned way;
+
+	for (i = 0; i < n; i++) {
+		p->slots[i] = (struct patch_slot){0};
+		memcpy(p->slots[i].bytes, p->guest->sites.sites[i].bytes, SITE_MAX_LEN);
+	}
+	memset(p->counts, 0, sizeof(p->counts));
+	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST] = (unsigned)n;
+	for (way = 0; way < PATCH_WAYS; way++)
+		if (p->place[way].own)
+			memset(p->place[way].own, 0, n * sizeof(*p->place[way].own));
+	p->tracks_count = p->tracks_free = 0;
+	journal_close(p->journal);
+	p->journal = NULL;
+}
+
 void patcher_destroy(struct patcher *p)
 {
 	unsigned way;

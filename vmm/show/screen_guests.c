@@ -124,11 +124,12 @@ static void arena_item(const struct show *s, const json_t *doc)
 {
 	const json_t *a = doc_get(doc, "arena");
 
-	lines_item(s, "Arena", STYLE_PLAIN, "tracks %s of %s, counters %s of %s",
+	lines_item(s, "Arena", STYLE_PLAIN, "tracks %s of %s, counters %s of %s%s",
 		   number_bytes(doc_number(a, "code_used")).s,
 		   number_bytes(doc_number(a, "code_total")).s,
 		   number_bytes(doc_number(a, "data_used")).s,
-		   number_bytes(doc_number(a, "data_total")).s);
+		   number_bytes(doc_number(a, "data_total")).s,
+		   doc_true(a, "stays") ? "; stays mapped until the guest ends" : "");
 }
 
 void screen_status(const struct show *s, const json_t *doc)
