@@ -16,7 +16,7 @@
 #define HOTRAIL_SECTION	      ".hotrail"
 #define HOTRAIL_SITES_SECTION ".hotrail_sites"
 #define HOTRAIL_IMAGE_MAGIC   0x31304c4941525448ull /* "HTRAIL01", little-endian */
-#define HOTRAIL_IMAGE_ABI     1
+#define HOTRAIL_IMAGE_ABI     2
 
 /* Link bases. KVM guests sit where a kernel sits; a plain process cannot map
  * the upper half, so the process backend takes an image linked low. Both are
@@ -39,11 +39,25 @@ struct hotrail_image_header {
 	uint64_t thunks[HOTRAIL_REGS];	      /* address of __x86_indirect_thunk_<reg>, 0 = none */
 	uint64_t arena_code, arena_code_size; /* own page-aligned segment, R+X */
 	uint64_t arena_data, arena_data_size; /* own page-aligned segment, R+W */
-	uint64_t control;		/* struct yard_control, page aligned, R for the guest */
-	uint64_t stats;			/* struct yard_stats[max_vcpus], page aligned */
-	uint64_t stacks, stack_size;	/* vCPU n's stack is [stacks + n*size, +size) */
-	uint64_t sites;			/* uint32_t offsets from text_start, ascending */
-	uint32_t sites_count, reserved; /* `reserved` is 0 */
+	uint64_t control;	     /* struct yard_control, page aligned, R for the guest */
+	uint64_t stats;		     /* struct yard_stats[max_vcpus], page aligned */
+	uint64_t stacks, stack_size; /* vCPU n's stack is [stacks + n*size, +size) */
+	uint64_t sites;		     /* uint32_t offsets from text_start, ascending */
+	uint32_t sites_count, pairs_count;
+	uint64_t pairs; /* struct hotrail_pair */
+};
+
+/*
+ * Where the host may lead a tail jump straight to its program. A slot is 5 bytes:
+ * `jmp rel32`, or nopl 0(%rax,%rax,1). In the file a pair is empty: `bypass` leads to
+ * `slow`, `target` is the nop. Where `bypass` is 0 there is a single slot, and
+ * `target` leads to `slow`. All addresses are in the text.
+ */
+#define HOTRAIL_MAX_PAIRS 256
+struct hotrail_pair {
+	uint64_t bypass, target, slow;
+	uint64_t program;   /* what the program array holds for this jump */
+	uint64_t alternate; /* another program of the same meaning, to replace it by */
 };
 
 /* vCPU entry: RIP = ELF entry, RDI = vCPU number, RSP = top of its stack - 8,
@@ -68,6 +82,7 @@ enum yard_cmd {
 	YARD_CMD_MICRO = 2, /* run one micro measurement, see below, on vCPU 0 */
 	YARD_CMD_STOP = 3,
 	YARD_CMD_PATCH_SELF = 4, /* hostile tests: the guest image built for it rewrites a site */
+	YARD_CMD_FLOW = 5,	 /* every vCPU dissects packets, by the way in micro_kind */
 };
 
 enum yard_micro {
@@ -75,8 +90,13 @@ enum yard_micro {
 	YARD_MICRO_DIRECT = 1, /* `call target` */
 	YARD_MICRO_PLAIN = 2,  /* `call *%rax` */
 	YARD_MICRO_EMPTY = 3,  /* the loop alone */
+	/* An iteration dissects one packet; parsers are linked by tail jumps: */
+	YARD_MICRO_FLOW_INDIRECT = 4, /* through the program array */
+	YARD_MICRO_FLOW_POKE = 5,     /* by single slots */
+	YARD_MICRO_FLOW_POKE2 = 6,    /* by pairs */
 };
 #define YARD_MICRO_TARGETS 8
+#define YARD_FLOW_SHAPES   8 /* packet number n has shape n % 8, contents by the seed */
 
 /* Host -> guest, one page. The host may write it at any moment; the guest reads
  * each field once per batch. */
@@ -114,6 +134,9 @@ struct yard_stats { /* guest -> host, padded to a whole number of pages */
 	uint64_t micro_check;  /* sum of what the targets returned */
 	uint64_t phase;	       /* phase of the batch in progress */
 	uint64_t cmd;	       /* command in effect */
+	/* YARD_CMD_FLOW: packets dissected, a multiple of YARD_FLOW_SHAPES, and the sum of
+	 * their digests. */
+	uint64_t flow_runs, flow_sum;
 	struct yard_slot slots[YARD_PHASES][YARD_SEEDS];
 } __attribute__((aligned(4096)));
 

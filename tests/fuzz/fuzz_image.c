@@ -38,6 +38,13 @@ static void use(const struct image *img)
 		check(image_is_function(img, img->symbols[i].addr));
 		check(image_is_text(img, img->symbols[i].addr, 1));
 	}
+	for (i = 0; i < img->header.pairs_count; i++) {
+		struct hotrail_pair p;
+
+		image_pair(img, (uint32_t)i, &p);
+		check(image_is_text(img, p.target, 5) && image_is_text(img, p.slow, 1));
+		check(!p.bypass || (image_is_text(img, p.bypass, 5) && p.bypass + 5 <= p.target));
+	}
 	if (image_sites(img, &t, NULL))
 		return;
 	for (i = 0; i < t.count; i++)

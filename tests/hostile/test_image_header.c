@@ -4,13 +4,12 @@
 
 /* Image header */
 LIE(h_magic, b.header.magic++)
-LIE(h_abi, b.header.abi = 2)
+LIE(h_abi, b.header.abi = 1)
 LIE(h_size, b.header.size--)
 LIE(h_kind, b.header.kind = 2)
 LIE(h_vcpus0, b.header.max_vcpus = 0)
 LIE(h_vcpus9, b.header.max_vcpus = HOTRAIL_MAX_VCPUS + 1)
 LIE(h_vcpus8, b.header.max_vcpus = HOTRAIL_MAX_VCPUS)
-LIE(h_reserved, b.header.reserved = 1)
 LIE(text_backwards, b.header.text_end = b.header.text_start - 1)
 LIE(text_empty, b.header.text_end = b.header.text_start)
 LIE(text_in_data, b.header.text_start = BASE + 0x400000; b.header.text_end = BASE + 0x400100)
@@ -49,7 +48,6 @@ static const struct lie header_lies[] = {
 	{h_vcpus0, NULL, -EINVAL, "max_vcpus"},
 	{h_vcpus9, NULL, -EINVAL, "max_vcpus"},
 	{h_vcpus8, NULL, -EINVAL, "stats"},
-	{h_reserved, NULL, -EINVAL, "reserved"},
 	{text_backwards, NULL, -EINVAL, "text: "},
 	{text_empty, NULL, -EINVAL, "text: "},
 	{text_in_data, NULL, -EINVAL, "text: "},
@@ -84,6 +82,42 @@ static const struct lie header_lies[] = {
 static void test_image_header(void)
 {
 	check_lies(header_lies, sizeof(header_lies) / sizeof(header_lies[0]));
+}
+
+/* Pairs */
+LIE(pairs_unmapped, b.header.pairs = BASE + 0x300000)
+LIE(pairs_not_in_file, b.header.pairs = BASE + 0x400000)
+LIE(pairs_many, b.header.pairs_count = HOTRAIL_MAX_PAIRS + 1)
+LIE(pairs_wrap, b.header.pairs_count = ~0u)
+LIE(pairs_past_file, b.header.pairs_count = EB_PAIRS + 1)
+LIE(pair_bypass, b.pairs[0].bypass = BASE - 1)
+LIE(pair_target, b.pairs[0].target = BASE + EB_TEXT_BYTES - 4)
+LIE(pair_target_wraps, b.pairs[1].target = ~0ull)
+LIE(pair_slow, b.pairs[0].slow = BASE + EB_TEXT_BYTES)
+LIE(pair_program, b.pairs[1].program = BASE + 0x800000)
+LIE(pair_alternate, b.pairs[1].alternate = 0)
+LIE(pair_overlaps, b.pairs[0].target = b.pairs[0].bypass + 4)
+LIE(pair_backwards, b.pairs[0].target = b.pairs[0].bypass - 8)
+
+static const struct lie pair_lies[] = {
+	{pairs_unmapped, NULL, -EINVAL, "pairs: 2 entries"},
+	{pairs_not_in_file, NULL, -EINVAL, "pairs: 2 entries"},
+	{pairs_many, NULL, -EINVAL, "pairs: 257"},
+	{pairs_wrap, NULL, -EINVAL, "pairs: 4294967295"},
+	{pairs_past_file, NULL, -EINVAL, "pairs: 3 entries"},
+	{pair_bypass, NULL, -EINVAL, "pairs: entry 0 is outside"},
+	{pair_target, NULL, -EINVAL, "pairs: entry 0 is outside"},
+	{pair_target_wraps, NULL, -EINVAL, "pairs: entry 1 is outside"},
+	{pair_slow, NULL, -EINVAL, "pairs: entry 0 is outside"},
+	{pair_program, NULL, -EINVAL, "pairs: entry 1 is outside"},
+	{pair_alternate, NULL, -EINVAL, "pairs: entry 1 is outside"},
+	{pair_overlaps, NULL, -EINVAL, "pairs: entry 0 has its bypass behind"},
+	{pair_backwards, NULL, -EINVAL, "pairs: entry 0 has its bypass behind"},
+};
+
+static void test_pair_table(void)
+{
+	check_lies(pair_lies, sizeof(pair_lies) / sizeof(pair_lies[0]));
 }
 
 /* Sites */
@@ -169,6 +203,7 @@ static void test_plain_table_must_name_branches(void)
 static const struct suite_test tests[] = {
 	{"lies in the image header", test_image_header},
 	{"lies in the site table", test_site_table},
+	{"lies in the pair table", test_pair_table},
 	{"writable text only when asked for", test_writable_text_only_when_asked},
 	{"plain table must name branches", test_plain_table_must_name_branches},
 };

@@ -26,6 +26,7 @@
 #define EB_THUNK_RAX  0x20
 #define EB_THUNK_R11  0x40
 #define EB_SITES      4
+#define EB_PAIRS      2
 #define EB_SYMBOLS    6
 #define EB_FILE_MAX   8192
 
@@ -54,7 +55,10 @@ struct elf_builder {
 	Elf64_Shdr sh[EB_SECTIONS];
 	struct hotrail_image_header header;
 	uint8_t text[EB_TEXT_BYTES];
-	uint32_t sites[EB_SITES];
+	struct { /* the read-only segment */
+		uint32_t sites[EB_SITES];
+		struct hotrail_pair pairs[EB_PAIRS];
+	};
 	struct {
 		Elf64_Nhdr nh;
 		char name[4];
@@ -96,6 +100,10 @@ static inline void eb_text(struct elf_builder *b)
 	eb_rel32(b, 0xa0, "\xe8", 0x80); /* an ordinary call */
 	eb_rel32(b, 0xa5, "\xe9", EB_THUNK_RAX);
 	eb_rel32(b, 0x1f0, "\x2e\xe9", EB_THUNK_R11);
+	eb_rel32(b, 0xb0, "\xe9", 0xd0); /* a pair: bypass, target, slow way */
+	memcpy(b->text + 0xb8, "\x0f\x1f\x44\x00\x00", 5);
+	b->text[0xd0] = 0xc3;
+	eb_rel32(b, 0xe0, "\xe9", 0xd0); /* a single slot */
 	memcpy(b->sites, (uint32_t[]){0x80, 0x85, 0xa5, 0x1f0}, sizeof(b->sites));
 }
 
@@ -119,7 +127,12 @@ static inline void eb_header(struct elf_builder *b, gva_t base, bool retpoline)
 		.stack_size = EB_STACK,
 		.sites = base + 0x200000,
 		.sites_count = retpoline ? EB_SITES : 0,
+		.pairs = base + 0x200000 + sizeof(b->sites),
+		.pairs_count = EB_PAIRS,
 	};
+	b->pairs[0] = (struct hotrail_pair){base + 0xb0, base + 0xb8, base + 0xd0, base + 0x80,
+					    base + 0xa0};
+	b->pairs[1] = (struct hotrail_pair){0, base + 0xe0, base + 0xd0, base + 0x80, base + 0xa0};
 	if (retpoline) {
 		b->header.thunks[HOTRAIL_RAX] = base + EB_THUNK_RAX;
 		b->header.thunks[HOTRAIL_R11] = base + EB_THUNK_R11;
@@ -188,7 +201,7 @@ static inline void elf_init(struct elf_builder *b, gva_t base, bool retpoline)
 		b->note.id[n] = 0xa0 + n;
 	memcpy(b->names, names, sizeof(names));
 	eb_segment(b, EB_SEG_TEXT, base, sizeof(b->text), PF_R | PF_X);
-	eb_segment(b, EB_SEG_RODATA, base + 0x200000, sizeof(b->sites), PF_R);
+	eb_segment(b, EB_SEG_RODATA, base + 0x200000, sizeof(b->sites) + sizeof(b->pairs), PF_R);
 	eb_segment(b, EB_SEG_DATA, base + 0x400000,
 		   EB_VCPUS * (sizeof(struct yard_stats) + EB_STACK), PF_R | PF_W);
 	eb_segment(b, EB_SEG_CONTROL, base + 0x600000, 4096, PF_R);
@@ -225,8 +238,8 @@ static inline void elf_place(struct elf_builder *b)
 	b->size += sizeof(b->sh);
 	b->ph[EB_SEG_TEXT].p_filesz = sizeof(b->text);
 	b->ph[EB_SEG_TEXT].p_offset = eb_put(b, b->text, sizeof(b->text));
-	b->ph[EB_SEG_RODATA].p_filesz = sizeof(b->sites);
-	b->ph[EB_SEG_RODATA].p_offset = eb_put(b, b->sites, sizeof(b->sites));
+	b->ph[EB_SEG_RODATA].p_filesz = sizeof(b->sites) + sizeof(b->pairs);
+	b->ph[EB_SEG_RODATA].p_offset = eb_put(b, b->sites, sizeof(b->sites) + sizeof(b->pairs));
 	eb_section(b, EB_SEC_HEADER, 1, SHT_PROGBITS, &b->header, sizeof(b->header));
 	eb_section(b, EB_SEC_NOTE, 10, SHT_NOTE, &b->note, sizeof(b->note));
 	eb_section(b, EB_SEC_SYMTAB, 29, SHT_SYMTAB, b->symbols, sizeof(b->symbols));

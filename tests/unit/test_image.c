@@ -220,6 +220,31 @@ static void test_load(void)
 	rmdir(dir);
 }
 
+static void test_pairs(void)
+{
+	struct hotrail_pair p;
+	struct image *img;
+
+	elf_init(&b, BASE, true);
+	elf_place(&b);
+	elf_finish(&b);
+	CU_ASSERT_EQUAL_FATAL(image_parse(b.file, b.size, "t", &img, NULL), 0);
+	CU_ASSERT_EQUAL(img->header.pairs_count, EB_PAIRS);
+	image_pair(img, 0, &p);
+	CU_ASSERT_EQUAL(memcmp(&p, &b.pairs[0], sizeof(p)), 0);
+	image_pair(img, 1, &p);
+	CU_ASSERT_EQUAL(p.bypass, 0);
+	CU_ASSERT_EQUAL(p.target, BASE + 0xe0);
+	image_free(img);
+	elf_init(&b, BASE, true);
+	b.header.pairs_count = 0; /* most images have none */
+	b.header.pairs = 0;
+	elf_place(&b);
+	elf_finish(&b);
+	CU_ASSERT_EQUAL_FATAL(image_parse(b.file, b.size, "t", &img, NULL), 0);
+	image_free(img);
+}
+
 static const struct suite_test tests[] = {
 	{"segments header and build id", test_layout},
 	{"base is rounded down to 2 MiB", test_base_is_rounded_down},
@@ -228,6 +253,7 @@ static const struct suite_test tests[] = {
 	{"names and lookup", test_names},
 	{"functions and text", test_functions_and_text},
 	{"sites of both kinds", test_sites},
+	{"pairs", test_pairs},
 	{"stripped image", test_stripped},
 	{"load from a file", test_load},
 };

@@ -202,6 +202,14 @@ static void test_check_finds_lies(void)
 	stats(0)->wrong_calls = 4;
 	CU_ASSERT_EQUAL(yard_check(f.y, &check), 0);
 	CU_ASSERT_EQUAL(check.wrong, 7);
+	stats(0)->flow_runs = 16;
+	stats(0)->flow_sum = yard_flow_expected(SEED, 16);
+	CU_ASSERT_EQUAL(yard_check(f.y, &check), 0);
+	CU_ASSERT_EQUAL(check.wrong, 7);
+	CU_ASSERT_EQUAL(check.packets, 16);
+	stats(0)->flow_sum++;
+	CU_ASSERT_EQUAL(yard_check(f.y, &check), 0);
+	CU_ASSERT_EQUAL(check.wrong, 8);
 	stats(1)->wrong_calls = ~0ull; /* may not wrap to "none" */
 	CU_ASSERT_EQUAL(yard_check(f.y, &check), 0);
 	CU_ASSERT_EQUAL(check.wrong, ~0ull);
@@ -284,7 +292,7 @@ static void test_micro_refusals(void)
 	uint64_t start;
 
 	begin(true);
-	CU_ASSERT_EQUAL(yard_micro(f.y, 4, 0, 1, 10, &r, &err), -EINVAL);
+	CU_ASSERT_EQUAL(yard_micro(f.y, 7, 0, 1, 10, &r, &err), -EINVAL);
 	CU_ASSERT_EQUAL(yard_micro(f.y, 0, YARD_MICRO_TARGETS, 1, 10, &r, &err), -EINVAL);
 	CU_ASSERT_EQUAL(yard_micro(f.y, 0, 0, 0, 10, &r, &err), -EINVAL);
 	start = clock_ns();

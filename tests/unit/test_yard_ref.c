@@ -185,6 +185,36 @@ static void test_micro(void)
 	}
 }
 
+/* Parsing stops where a packet is too short, and every byte that was parsed counts. */
+static void test_flow(void)
+{
+	struct flow f, other;
+	u64 seen[YARD_FLOW_SHAPES], sum = 0, cut;
+	u32 i, j;
+
+	flow_init(&f, 5);
+	flow_init(&other, 6);
+	for (i = 0; i < YARD_FLOW_SHAPES; i++) {
+		CU_ASSERT_TRUE(f.packets[i].len <= FLOW_BYTES);
+		seen[i] = flow_reference(i, &f.packets[i]);
+		CU_ASSERT_NOT_EQUAL(seen[i], flow_reference(i, &other.packets[i]));
+		for (j = 0; j < i; j++)
+			CU_ASSERT_NOT_EQUAL(seen[i], seen[j]);
+		sum += seen[i];
+		CU_ASSERT_EQUAL(yard_flow_expected(5, i + 1), sum);
+	}
+	CU_ASSERT_EQUAL(yard_flow_expected(5, 0), 0);
+	CU_ASSERT_EQUAL(yard_flow_expected(5, 3 * YARD_FLOW_SHAPES + 1), 3 * sum + seen[0]);
+	cut = f.packets[0].len;
+	for (i = 0; i < 14 + 20 + 20; i++) { /* Ethernet, IPv4, TCP */
+		f.packets[0].len = i;
+		CU_ASSERT_NOT_EQUAL(flow_reference(0, &f.packets[0]), seen[0]);
+	}
+	f.packets[0].len = (u32)cut;
+	f.packets[0].bytes[14 + 12] ^= 1; /* source address */
+	CU_ASSERT_NOT_EQUAL(flow_reference(0, &f.packets[0]), seen[0]);
+}
+
 static const struct suite_test tests[] = {
 	{"a digest does not depend on history", test_history},
 	{"every seed slot and phase has its own digest", test_differ},
@@ -192,6 +222,7 @@ static const struct suite_test tests[] = {
 	{"both phases use every system call", test_table},
 	{"a wrong call is noticed", test_wrong},
 	{"micro targets return different values", test_micro},
+	{"packets and their digests", test_flow},
 };
 
 SUITE_MAIN("yard-ref", tests, 60)

@@ -70,6 +70,11 @@ uint64_t yard_reference(uint64_t seed, unsigned slot, unsigned phase)
 	return seed * 31 + slot * 0x9e3779b97f4a7c15ull + phase * 0x123456789ull;
 }
 
+uint64_t yard_flow_expected(uint64_t seed, uint64_t runs)
+{
+	return seed + runs * 77;
+}
+
 uint64_t yard_micro_expected(unsigned target)
 {
 	return 1000 + target;

@@ -9,7 +9,7 @@
 	.section .hotrail, "a", @progbits
 	.balign 8
 	.quad 0x31304c4941525448	/* magic "HTRAIL01" */
-	.long 1				/* abi */
+	.long 2				/* abi */
 	.long YARD_HEADER_SIZE		/* size */
 #ifdef YARD_RETPOLINE
 	.long 1				/* kind */
@@ -28,6 +28,7 @@
 	.quad yard_stats
 	.quad yard_stacks, YARD_STACK_SIZE
 	.quad yard_sites
-	.long yard_sites_count, 0
+	.long yard_sites_count, yard_pairs_count
+	.quad yard_pairs
 
 	.section .note.GNU-stack, "", @progbits

@@ -2,13 +2,15 @@
 /* Entry and main loop of the yard guest: one of these runs on every vCPU. */
 #include <hotrail/yard.h>
 #include "env.h"
+#include "flow.h"
 #include "layout.h"
 #include "micro.h"
 
 _Static_assert(sizeof(struct hotrail_image_header) == YARD_HEADER_SIZE, "header.S");
-_Static_assert(offsetof(struct hotrail_image_header, sites_count) == YARD_HEADER_SIZE - 8,
+_Static_assert(offsetof(struct hotrail_image_header, sites_count) == YARD_HEADER_SIZE - 16,
 	       "header.S");
-_Static_assert(HOTRAIL_IMAGE_ABI == 1 && HOTRAIL_KIND_RETPOLINE == 1, "header.S");
+_Static_assert(sizeof(struct hotrail_pair) == 40, "parsers.S, yard.lds.in");
+_Static_assert(HOTRAIL_IMAGE_ABI == 2 && HOTRAIL_KIND_RETPOLINE == 1, "header.S");
 _Static_assert(HOTRAIL_MAX_VCPUS == YARD_VCPUS, "layout.h");
 
 #define PAGE __attribute__((aligned(4096)))
@@ -20,6 +22,7 @@ u8 yard_stacks[YARD_VCPUS][YARD_STACK_SIZE] __attribute__((section(".bss.pages")
 static struct vcpu {
 	struct env env; /* first: core_wrong() gets here from it */
 	struct yard_stats *stats;
+	struct flow flow;
 	u64 batches[YARD_PHASES];
 	u64 micro_serial;
 	u32 number;
@@ -88,6 +91,31 @@ static void work(struct vcpu *v, u32 phase)
 	stats_end(s);
 }
 
+static int is_flow(u32 kind)
+{
+	return kind >= YARD_MICRO_FLOW_INDIRECT && kind <= YARD_MICRO_FLOW_POKE2;
+}
+
+/* A nop was executed that never should be: told like any other call that went astray. */
+static void flow_faults(struct vcpu *v)
+{
+	for (; v->flow.wrong; v->flow.wrong--)
+		core_wrong(&v->env.core);
+}
+
+static void flow(struct vcpu *v)
+{
+	u32 kind = yard_control.micro_kind;
+	u64 sum, ticks;
+
+	sum = flow_run(&v->flow, is_flow(kind) ? kind : YARD_MICRO_FLOW_POKE2, FLOW_BLOCK, &ticks);
+	stats_begin(v->stats);
+	v->stats->flow_runs += FLOW_BLOCK;
+	v->stats->flow_sum += sum;
+	stats_end(v->stats);
+	flow_faults(v);
+}
+
 static void micro(struct vcpu *v)
 {
 	u64 serial = yard_control.micro_serial, n, sum, ticks;
@@ -103,7 +131,11 @@ static void micro(struct vcpu *v)
 	n = yard_control.micro_iterations;
 	if (n > YARD_MICRO_MAX)
 		n = YARD_MICRO_MAX;
-	sum = micro_loop(kind, target % YARD_MICRO_TARGETS, n, &ticks);
+	if (is_flow(kind))
+		sum = flow_run(&v->flow, kind, n, &ticks);
+	else
+		sum = micro_loop(kind, target % YARD_MICRO_TARGETS, n, &ticks);
+	flow_faults(v);
 	v->micro_serial = serial;
 	stats_begin(v->stats);
 	v->stats->micro_serial = serial;
@@ -137,6 +169,7 @@ void yard_main(u64 number)
 	v->number = (u32)number % YARD_VCPUS;
 	v->stats = &yard_stats[v->number];
 	kernel_init(&v->env);
+	flow_init(&v->flow, yard_control.seed);
 	if (!v->number)
 		console("yard: ready\n");
 	bell(YARD_BELL_READY);
@@ -148,6 +181,8 @@ void yard_main(u64 number)
 			work(v, phase);
 		else if (cmd == YARD_CMD_MICRO)
 			micro(v);
+		else if (cmd == YARD_CMD_FLOW)
+			flow(v);
 		else if (cmd == YARD_CMD_STOP)
 			stop();
 		else if (cmd == YARD_CMD_PATCH_SELF && !v->number)

@@ -4,18 +4,8 @@
  * for the call, start on a cache line and are entered with rax = r13 = target,
  * rbx = iterations, r12 = 0; they leave the sum of the results in r12.
  */
+#include "function.h"
 #include "layout.h"
-
-	.macro FUNCTION name
-	.balign 64, 0xcc
-	.globl \name
-	.type \name, @function
-\name:
-	.endm
-
-	.macro END name
-	.size \name, . - \name
-	.endm
 
 	.macro LOOP_TAIL name
 	add %rax, %r12

@@ -54,6 +54,9 @@ int image_parse_with(const uint8_t *bytes, size_t size, const char *name,
 int image_load_with(const char *path, const struct image_options *options, struct image **out,
 		    struct error *err);
 
+/* Entry i of header.pairs_count; its addresses are inside the text, nothing more is known. */
+void image_pair(const struct image *img, uint32_t i, struct hotrail_pair *out);
+
 /* Sites by decoding the text, cross-checked against the image's own table; a difference is refused.
  */
 int image_sites(const struct image *img, struct site_table *out, struct error *err);

@@ -9,6 +9,7 @@
 #define MAX_STACK	(16ull << 20)
 #define SHORTEST_BRANCH 2 /* ff /2 with a register */
 #define SHORTEST_SITE	5 /* e8 rel32 */
+#define SLOT		5 /* jmp rel32, or the nop in its place */
 
 struct region {
 	const char *field;
@@ -41,8 +42,6 @@ static int check_identity(const struct check *c)
 		return REFUSE(c, "kind: %u is unknown", h->kind);
 	if (!h->max_vcpus || h->max_vcpus > HOTRAIL_MAX_VCPUS)
 		return REFUSE(c, "max_vcpus: %u, 1 to %d allowed", h->max_vcpus, HOTRAIL_MAX_VCPUS);
-	if (h->reserved)
-		return REFUSE(c, "reserved: %u, 0 expected", h->reserved);
 	return 0;
 }
 
@@ -152,6 +151,11 @@ static int check_thunks(const struct check *c)
 	return 0;
 }
 
+static bool in_text(const struct hotrail_image_header *h, uint64_t at, uint64_t len)
+{
+	return at >= h->text_start && at < h->text_end && h->text_end - at >= len;
+}
+
 static int check_sites(const struct check *c)
 {
 	const struct hotrail_image_header *h = c->h;
@@ -177,6 +181,37 @@ static int check_sites(const struct check *c)
 	return 0;
 }
 
+/* Where they are; that their slots hold what they should is for whoever writes there to find. */
+static int check_pairs(const struct check *c)
+{
+	const struct hotrail_image_header *h = c->h;
+	uint64_t size = (uint64_t)h->pairs_count * sizeof(struct hotrail_pair);
+	const uint8_t *table;
+	uint32_t i;
+
+	if (!h->pairs_count)
+		return 0;
+	if (h->pairs_count > HOTRAIL_MAX_PAIRS)
+		return REFUSE(c, "pairs: %u, at most %d allowed", h->pairs_count,
+			      HOTRAIL_MAX_PAIRS);
+	table = image_bytes(c->img, h->pairs, size);
+	if (!table)
+		return REFUSE(c, "pairs: %u entries at 0x%llx are not in the file", h->pairs_count,
+			      (unsigned long long)h->pairs);
+	for (i = 0; i < h->pairs_count; i++) {
+		struct hotrail_pair p;
+
+		memcpy(&p, table + i * sizeof(p), sizeof(p));
+		if ((p.bypass && !in_text(h, p.bypass, SLOT)) || !in_text(h, p.target, SLOT) ||
+		    !in_text(h, p.slow, 1) || !in_text(h, p.program, 1) ||
+		    !in_text(h, p.alternate, 1))
+			return REFUSE(c, "pairs: entry %u is outside the text", i);
+		if (p.bypass && (p.bypass >= p.target || p.target - p.bypass < SLOT))
+			return REFUSE(c, "pairs: entry %u has its bypass behind its target", i);
+	}
+	return 0;
+}
+
 int image_check_header(const struct image *img, const char *name, struct error *err)
 {
 	const struct check c = {.img = img, .h = &img->header, .name = name, .err = err};
@@ -191,5 +226,7 @@ int image_check_header(const struct image *img, const char *name, struct error *
 		ret = check_thunks(&c);
 	if (!ret)
 		ret = check_sites(&c);
+	if (!ret)
+		ret = check_pairs(&c);
 	return ret;
 }

@@ -116,6 +116,12 @@ static gva_t table_entry(const struct image *img, size_t i)
 	return img->header.text_start + offset;
 }
 
+void image_pair(const struct image *img, uint32_t i, struct hotrail_pair *out)
+{
+	memcpy(out, image_bytes(img, img->header.pairs + i * sizeof(*out), sizeof(*out)),
+	       sizeof(*out));
+}
+
 /* A plain image's table, where it has one, lists indirect branches. */
 static int check_plain(const struct image *img, struct error *err)
 {

@@ -144,6 +144,11 @@ void yard_command(struct yard *y, enum yard_cmd cmd)
 	__atomic_store_n(&y->control->cmd, (uint32_t)cmd, __ATOMIC_RELEASE);
 }
 
+void yard_flow_kind(struct yard *y, enum yard_micro kind)
+{
+	__atomic_store_n(&y->control->micro_kind, (uint32_t)kind, __ATOMIC_RELEASE);
+}
+
 void yard_phase(struct yard *y, unsigned phase)
 {
 	phase %= YARD_PHASES;

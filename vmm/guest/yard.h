@@ -21,6 +21,8 @@ int yard_create(const struct image *img, struct machine *m, uint64_t seed, struc
 void yard_destroy(struct yard *y);
 void yard_command(struct yard *y, enum yard_cmd cmd);
 void yard_phase(struct yard *y, unsigned phase);
+/* Which way YARD_CMD_FLOW dissects by, until the next micro run. */
+void yard_flow_kind(struct yard *y, enum yard_micro kind);
 unsigned yard_phase_now(struct yard *y);
 /* Consistent copy of one vCPU's page (bounded retries on its sequence; -EAGAIN then). Any thread.
  */
@@ -28,16 +30,17 @@ int yard_read_stats(struct yard *y, unsigned vcpu, struct yard_stats *out);
 uint64_t yard_ops(struct yard *y); /* sum over vCPUs, monotonic for an honest guest */
 
 struct yard_check {
-	uint64_t batches, wrong;
+	uint64_t batches, packets, wrong;
 	char text[160];
 };
-/* Compare every slot of every vCPU with the host's own reference (computed once, cached). `wrong`
- * counts slots that differ plus wrong calls the guest saw itself. 0 or -EAGAIN. */
+/* Compare every slot of every vCPU, and its packets, with the host's own reference (computed once,
+ * cached). `wrong` counts what differs plus wrong calls the guest saw itself. 0 or -EAGAIN. */
 int yard_check(struct yard *y, struct yard_check *out);
 
-/* One micro run on vCPU 0: ns by CLOCK_MONOTONIC around it (with the polling, so good for long
- * runs) and guest TSC ticks. `correct`: the targets' results add up. The command in effect before
- * comes back afterwards. Blocks; -ETIMEDOUT, -ESHUTDOWN when the guest ended, -EINVAL. */
+/* One micro run on vCPU 0 (of a flow kind: `target` is 0): ns by CLOCK_MONOTONIC around it (with
+ * the polling, so good for long runs) and guest TSC ticks. `correct`: the targets' results add up.
+ * The command in effect before comes back afterwards. Blocks; -ETIMEDOUT, -ESHUTDOWN when the guest
+ * ended, -EINVAL. */
 struct yard_micro_result {
 	uint64_t tsc, iterations, ns;
 	bool correct;
@@ -56,6 +59,8 @@ int yard_guest_compare(struct guest *g, size_t *differ, struct error *err);
 /* Digest of one batch, computed on the host without the guest (vm-images/yard/reference.c). Pure,
  * thread-safe. */
 uint64_t yard_reference(uint64_t seed, unsigned slot, unsigned phase);
+/* Sum of the digests of the first `runs` packets of a flow dissector run. */
+uint64_t yard_flow_expected(uint64_t seed, uint64_t runs);
 /* Return value of micro target n, for micro_check. */
 uint64_t yard_micro_expected(unsigned target);
 

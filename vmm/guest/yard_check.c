@@ -112,6 +112,25 @@ static void check_slot(struct yard *y, unsigned vcpu, unsigned phase, unsigned s
 	out->wrong = add_saturated(out->wrong, 1);
 }
 
+static void check_flow(struct yard *y, unsigned vcpu, const struct yard_stats *s,
+		       struct yard_check *out)
+{
+	uint64_t expected;
+
+	if (!s->flow_runs && !s->flow_sum)
+		return;
+	expected = yard_flow_expected(y->seed, s->flow_runs);
+	out->packets = add_saturated(out->packets, s->flow_runs);
+	if (s->flow_sum == expected)
+		return;
+	if (!out->wrong)
+		snprintf(out->text, sizeof(out->text),
+			 "vCPU %u: %llu packets give 0x%llx, expected 0x%llx", vcpu,
+			 (unsigned long long)s->flow_runs, (unsigned long long)s->flow_sum,
+			 (unsigned long long)expected);
+	out->wrong = add_saturated(out->wrong, 1);
+}
+
 static void check_vcpu(struct yard *y, unsigned vcpu, const struct yard_stats *s,
 		       struct yard_check *out)
 {
@@ -120,6 +139,7 @@ static void check_vcpu(struct yard *y, unsigned vcpu, const struct yard_stats *s
 	for (phase = 0; phase < YARD_PHASES; phase++)
 		for (slot = 0; slot < YARD_SEEDS; slot++)
 			check_slot(y, vcpu, phase, slot, &s->slots[phase][slot], out);
+	check_flow(y, vcpu, s, out);
 	if (!s->wrong_calls)
 		return;
 	if (!out->wrong)

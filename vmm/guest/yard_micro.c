@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Micro runs: one call in a loop on vCPU 0, timed by the guest's own TSC. */
+/* Micro runs: one call, or one packet, in a loop on vCPU 0, timed by the guest's own TSC. */
 #include "guest/yard.h"
 
 #include <errno.h>
@@ -52,11 +52,19 @@ static int wait_finished(struct yard *y, uint64_t serial, uint64_t begin, uint64
 	return 0;
 }
 
+static uint64_t expected(const struct yard *y, enum yard_micro kind, unsigned target,
+			 uint64_t iterations)
+{
+	if (kind >= YARD_MICRO_FLOW_INDIRECT)
+		return yard_flow_expected(y->seed, iterations);
+	return kind == YARD_MICRO_EMPTY ? 0 : iterations * yard_micro_expected(target);
+}
+
 static int run(struct yard *y, enum yard_micro kind, unsigned target, uint64_t iterations,
 	       unsigned timeout_ms, struct yard_micro_result *out, struct error *err)
 {
 	uint32_t before = y->control->cmd;
-	uint64_t begin = clock_ns(), serial, each;
+	uint64_t begin = clock_ns(), serial;
 	struct yard_stats stats;
 	int ret;
 
@@ -70,10 +78,9 @@ static int run(struct yard *y, enum yard_micro kind, unsigned target, uint64_t i
 	if (ret || stats.micro_serial != serial)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -EAGAIN,
 				 "the guest's micro result never stood still");
-	each = kind == YARD_MICRO_EMPTY ? 0 : yard_micro_expected(target);
 	out->iterations = iterations;
 	out->tsc = stats.micro_tsc;
-	out->correct = stats.micro_check == iterations * each;
+	out->correct = stats.micro_check == expected(y, kind, target, iterations);
 	return 0;
 }
 
@@ -83,7 +90,7 @@ int yard_micro(struct yard *y, enum yard_micro kind, unsigned target, uint64_t i
 	int ret;
 
 	*out = (struct yard_micro_result){0};
-	if ((unsigned)kind > YARD_MICRO_EMPTY || target >= YARD_MICRO_TARGETS || !iterations)
+	if ((unsigned)kind > YARD_MICRO_FLOW_POKE2 || target >= YARD_MICRO_TARGETS || !iterations)
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "micro run: kind %d, target %u or iterations %llu out of range",
 				 (int)kind, target, (unsigned long long)iterations);

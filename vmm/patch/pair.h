@@ -78,6 +78,7 @@ unsigned pair_plan(const struct pair *p, enum pair_state state, gva_t program, g
 /* --- taking the steps --- */
 
 struct applier;
+struct image;
 struct pairs;
 
 /*
@@ -89,6 +90,9 @@ struct pairs;
  */
 int pairs_create(struct guest *g, struct applier *a, const struct pair *list, size_t n,
 		 const char *journal_path, struct pairs **out, struct error *err);
+/* The same for all pairs that an image names, in its order. */
+int pairs_create_image(struct guest *g, struct applier *a, const struct image *img,
+		       const char *journal_path, struct pairs **out, struct error *err);
 /* Leaves the guest as it is. NULL is fine. */
 void pairs_destroy(struct pairs *p);
 /* The same without the closing record, as a monitor that dies. */
