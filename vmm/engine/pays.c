@@ -46,7 +46,7 @@ static double rate_after(struct engine *e, const struct patch_request *requests,
 	struct patch_summary sum;
 	uint64_t work, begin;
 
-	if (patch_apply(e->patcher, requests, t->n, t->outcomes, &sum, NULL))
+	if (settle_write(e, requests, t->n, t->outcomes, &sum, NULL))
 		return 0;
 	work = e->config.work(e->config.work_ctx);
 	begin = clock_ns();

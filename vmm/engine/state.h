@@ -95,10 +95,13 @@ int settle_round(struct engine *e, double coverage, bool named, struct engine_re
 /* What settle_round would do, from learned or else sampled edges. Touches nothing. */
 int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
 		struct error *err);
-/* Apply requests, in pauses of a bounded number of sites, and keep the books (counts, pauses, first
- * gain). sum->pause_us is the longest pause. On error the pauses before it have had their effect.
- */
-int settle_apply(struct engine *e, struct patch_request *requests, size_t n,
+/* settle_write.c: do what the requests ask, in pauses of a bounded number of sites, each tried
+ * again when it did not fit. sum->pause_us is the longest pause. On error the pauses before it have
+ * had their effect. */
+int settle_write(struct engine *e, const struct patch_request *requests, size_t n,
+		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
+/* The same, and keep the books: counts, first gain. */
+int settle_apply(struct engine *e, const struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err);
 /* The request that brings a site back to what it had before the round. */
 void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r);
