@@ -29,7 +29,7 @@ benches := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/bench/bench
 
 all: $(O)/hotrail images
 
-include scripts/deps.mk vm-images/yard/yard.mk vm-images/nested/nested.mk tests/tests.mk
+include scripts/deps.mk vm-images/yard/yard.mk vm-images/nested/nested.mk guest-agent/agent.mk tests/tests.mk
 -include vmm/machine/machine.mk vmm/guest/guest.mk vm-images/linux/linux.mk
 -include $(objects:.o=.d) $(O)/vmm/main.d
 
@@ -68,6 +68,8 @@ help:
 	@echo 'make bench      hotrail bench micro and yard, edge table'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
 	@echo 'make linux-images   Debian kernel and root file systems for Linux guests, under $(O)/linux'
+	@echo 'make agent      the in-guest agent for the kernels of guest-agent/kernels, and its relay'
+	@echo 'make install-agent  its source for DKMS under /usr/src, and the relay'
 	@echo 'make deps       install the Debian packages of scripts/packages'
 	@echo 'make install    prefix=$(prefix) DESTDIR='
 	@echo 'V=1 show commands  O=DIR build folder  SAN=address,undefined  COVERAGE=1'

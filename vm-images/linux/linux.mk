@@ -4,6 +4,8 @@
 
 .PHONY: linux-images
 
+agent-guest := $(O)/agent/linux-headers-cloud-amd64.built $(O)/agent/hotrail-relay
+
 linux-images: $(O)/linux/vmlinuz-cloud $(O)/linux/initrd.cpio $(O)/linux/bench.cpio
 
 $(O)/linux/vmlinuz-cloud: vm-images/linux/kernel.sh vm-images/linux/packages
@@ -22,8 +24,8 @@ $(O)/linux/versions: vm-images/linux/fetch.sh vm-images/linux/packages
 
 $(O)/linux/bench.cpio: vm-images/linux/root.sh vm-images/common.sh vm-images/linux/guest-init \
 		vm-images/linux/nginx.conf $(wildcard vm-images/linux/load*) \
-		$(O)/linux/versions $(O)/linux/vmlinuz-cloud
-	$(call say,CPIO)sh $< $(@D)
+		$(O)/linux/versions $(O)/linux/vmlinuz-cloud $(agent-guest)
+	$(call say,CPIO)AGENT=$(O)/agent sh $< $(@D)
 
 # `hotrail bench linux` where there is no hardware virtualisation: under real KVM in an emulated
 # machine, with QEMU in there too, whose boot time is measured against. BENCH_ARGS='-j --rounds 1'

@@ -1,6 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # The Linux guest's root file system with programs, from what fetch.sh and kernel.sh left: root.sh OUTDIR
+#
+# AGENT=FOLDER, what `make agent` left: the module for this kernel and its relay are in there too.
 set -eu
 
 out=${1:?usage: root.sh OUTDIR}
@@ -9,7 +11,7 @@ area=linux
 # shellcheck source-path=SCRIPTDIR source=../common.sh
 . "$here/../common.sh"
 cc=${CC:-gcc}
-need_tools "$cc" cpio objdump
+need_tools "$cc" cpio objdump modinfo strip
 
 # dbench replays a recorded load of 26 MB that repeats itself from about here on.
 dbench_lines=24000
@@ -57,6 +59,17 @@ loader=$(find "$from" -name 'ld-linux-x86-64.so.2' -path '*x86_64-linux-gnu*' | 
 [ -n "$loader" ] || die "no package in the list has the dynamic loader"
 cp -L "$loader" "$root/lib64/ld-linux-x86-64.so.2"
 cp "$out"/modules/*.ko "$root/lib/modules/"
+
+# add_agent FOLDER: the module must have been built for the very kernel.
+add_agent()
+{
+	release=$(modinfo -F vermagic "$out/modules/virtio.ko" | cut -d ' ' -f 1)
+	[ -f "$1/$release/hotrail_agent.ko" ] ||
+		die "no agent for the kernel $release in $1: remove that folder and build it again"
+	strip --strip-debug -o "$root/lib/modules/hotrail_agent.ko" "$1/$release/hotrail_agent.ko"
+	cp "$1/hotrail-relay" "$root/usr/bin/hotrail-relay"
+}
+[ -z "${AGENT:-}" ] || add_agent "$AGENT"
 
 # A cut in the middle leaves files open: close these, then remove what the load has made.
 head -n $dbench_lines "$from/usr/share/dbench/client.txt" | awk '

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the host may ask for, but for greetings: pokes, the arena, learning, reading. */
+#include "request.h"
+
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+void handle_PROTECTED(const struct request *q)
+{
+	const struct agent_protected *p = q->payload;
+	struct agent_protected_reply *r;
+	struct outgoing *o;
+
+	r = reply_new(q, struct_size(r, range, AGENT_MAX_RANGES), &o);
+	if (!r)
+		return;
+	r->total = symbols_ranges(p->first, r->range, AGENT_MAX_RANGES, &r->count);
+	reply_send(q, o, struct_size(r, range, r->count));
+}
+
+static bool pokes_valid(const struct request *q, bool tables)
+{
+	const struct agent_pokes *p = q->payload;
+	u32 i;
+
+	if (!wire_counts(q->len, sizeof(*p), p->count, sizeof(p->poke[0]), AGENT_MAX_POKES)) {
+		request_fail(q, AGENT_BAD_MESSAGE, "the number of sites does not fit the message");
+		return false;
+	}
+	for (i = 1; i < p->count; i++)
+		if (p->poke[i].site <= p->poke[i - 1].site) {
+			request_fail(q, AGENT_BAD_MESSAGE, "sites are not in ascending order");
+			return false;
+		}
+	for (i = 0; tables && i < p->count; i++)
+		if (!learn_table_valid(p->poke[i].table)) {
+			request_fail(q, AGENT_BAD_MESSAGE, "a learning table outside the arena");
+			return false;
+		}
+	return true;
+}
+
+static void poke_all(const struct request *q, bool learn)
+{
+	const struct agent_pokes *p = q->payload;
+	struct agent_pokes_reply *r;
+	struct poke_job *jobs;
+	struct outgoing *o;
+	u32 i;
+
+	if (!pokes_valid(q, learn))
+		return;
+	r = reply_new(q, struct_size(r, status, p->count), &o);
+	if (!r)
+		return;
+	jobs = kvcalloc(p->count + 1, sizeof(*jobs), GFP_KERNEL);
+	if (!jobs) {
+		kvfree(o);
+		request_fail(q, AGENT_NO_MEMORY, "out of memory");
+		return;
+	}
+	check_pokes(p->poke, p->count, jobs);
+	for (i = 0; learn && i < p->count; i++)
+		if (jobs[i].status == AGENT_OK)
+			learn_clear(p->poke[i].table);
+	poke_run(jobs, p->count, &r->rounds, &r->ns);
+	counts.rounds += r->rounds;
+	r->count = p->count;
+	for (i = 0; i < p->count; i++)
+		r->status[i] = jobs[i].status;
+	kvfree(jobs);
+	reply_send(q, o, struct_size(r, status, r->count));
+}
+
+void handle_POKE(const struct request *q)
+{
+	poke_all(q, false);
+}
+
+void handle_LEARN_START(const struct request *q)
+{
+	poke_all(q, true);
+}
+
+void handle_LEARN_STOP(const struct request *q)
+{
+	poke_all(q, false);
+}
+
+static const struct agent_blocks *blocks_of(const struct request *q)
+{
+	const struct agent_blocks *b = q->payload;
+
+	if (wire_counts(q->len, sizeof(*b), b->count, sizeof(b->block[0]), AGENT_MAX_BLOCKS))
+		return b;
+	request_fail(q, AGENT_BAD_MESSAGE, "the number of blocks does not fit the message");
+	return NULL;
+}
+
+void handle_ARENA_WRITE(const struct request *q)
+{
+	const struct agent_blocks *b = blocks_of(q);
+	struct agent_statuses *r;
+	struct outgoing *o;
+	u32 i;
+
+	if (!b)
+		return;
+	r = reply_new(q, struct_size(r, status, b->count), &o);
+	if (!r)
+		return;
+	r->count = b->count;
+	for (i = 0; i < b->count; i++)
+		r->status[i] = refusals() ? AGENT_REFUSED : arena_write(&b->block[i]);
+	reply_send(q, o, struct_size(r, status, r->count));
+}
+
+/* Until no task can be in a block that no site leads to: those that were preempted or interrupted
+ * in it have gone on, and idle CPUs have been seen too. */
+void grace(void)
+{
+	synchronize_rcu_tasks();
+	synchronize_rcu_tasks_rude();
+	synchronize_rcu();
+}
+
+void handle_GRACE(const struct request *q)
+{
+	struct outgoing *o;
+
+	mutex_unlock(&hotrail_lock);
+	grace();
+	mutex_lock(&hotrail_lock);
+	if (reply_new(q, 0, &o))
+		reply_send(q, o, 0);
+}
+
+void handle_RECLAIM(const struct request *q)
+{
+	const struct agent_blocks *b = blocks_of(q);
+	struct agent_statuses *r;
+	struct outgoing *o;
+	u32 i;
+
+	if (!b)
+		return;
+	if (!(kernel.features & AGENT_CAN_RECLAIM)) {
+		request_fail(q, AGENT_UNSUPPORTED,
+			     "cannot tell which probes hold a copy of a site");
+		return;
+	}
+	r = reply_new(q, struct_size(r, status, b->count), &o);
+	if (!r)
+		return;
+	r->count = b->count;
+	for (i = 0; i < b->count; i++)
+		r->status[i] = arena_retire(&b->block[i]);
+	mutex_unlock(&hotrail_lock);
+	grace();
+	mutex_lock(&hotrail_lock);
+	for (i = 0; i < b->count; i++)
+		if (r->status[i] == AGENT_OK)
+			arena_free(&b->block[i]);
+	reply_send(q, o, struct_size(r, status, r->count));
+}
+
+void handle_READ_TEXT(const struct request *q)
+{
+	const struct agent_read *a = q->payload;
+	struct agent_read_reply *r;
+	struct outgoing *o;
+
+	if (!a->len || a->len > AGENT_MAX_READ) {
+		request_fail(q, AGENT_BAD_MESSAGE, "that many bytes cannot be read at once");
+		return;
+	}
+	if (!check_readable(a->addr, a->len)) {
+		request_fail(q, AGENT_RANGE, "neither text nor the arena");
+		return;
+	}
+	r = reply_new(q, struct_size(r, bytes, a->len), &o);
+	if (!r)
+		return;
+	r->addr = a->addr;
+	r->len = a->len;
+	if (!poke_read(a->addr, r->bytes, a->len)) {
+		kvfree(o);
+		request_fail(q, AGENT_RANGE, "not mapped");
+		return;
+	}
+	reply_send(q, o, struct_size(r, bytes, r->len));
+}
+
+void handle_COUNTERS(const struct request *q)
+{
+	const struct agent_counters *c = q->payload;
+	struct agent_counters_reply *r;
+	struct outgoing *o;
+	u32 i;
+
+	if (!wire_counts(q->len, sizeof(*c), c->count, sizeof(c->table[0]), AGENT_MAX_TABLES)) {
+		request_fail(q, AGENT_BAD_MESSAGE, "the number of tables does not fit the message");
+		return;
+	}
+	r = reply_new(q, struct_size(r, counted, c->count), &o);
+	if (!r)
+		return;
+	r->count = c->count;
+	for (i = 0; i < c->count; i++) {
+		if (learn_table_valid(c->table[i]) && !learn_sum(c->table[i], &r->counted[i]))
+			continue;
+		kvfree(o);
+		request_fail(q, AGENT_BAD_MESSAGE, "a learning table outside the arena");
+		return;
+	}
+	reply_send(q, o, struct_size(r, counted, r->count));
+}
+
+void handle_MODULES(const struct request *q)
+{
+	struct agent_modules_reply *r;
+	struct outgoing *o;
+
+	r = reply_new(q, struct_size(r, module, AGENT_MAX_MODULES), &o);
+	if (!r)
+		return;
+	r->count = modules_list(r->module, AGENT_MAX_MODULES);
+	reply_send(q, o, struct_size(r, module, r->count));
+}
+
+void handle_UNPATCH_ALL(const struct request *q)
+{
+	struct agent_unpatch_reply *r;
+	struct outgoing *o;
+
+	r = reply_new(q, sizeof(*r), &o);
+	if (!r)
+		return;
+	r->undone = sites_restore(NULL, NULL, &r->left);
+	reply_send(q, o, sizeof(*r));
+}
