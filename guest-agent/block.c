@@ -255,7 +255,7 @@ static const char *step(struct scan *s, const struct form *f)
 
 	if (wrong)
 		return wrong;
-	if ((s->last == COMPARE) != (f->kind == JUMP_TARGET))
+	if (s->last == COMPARE && f->kind != JUMP_TARGET)
 		return "compares without jumping";
 	if ((s->last == JUMP_THUNK) != (f->kind == STOP))
 		return "lacks the int3 behind a jump, or has one elsewhere";
