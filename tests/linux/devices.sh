@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # In the guest: real drivers on our virtio devices. /dev/vda is writable and says hello at its
 # start, /dev/vdb is read-only.
-for module in virtio_ring virtio virtio_mmio virtio_blk virtio-rng failover net_failover virtio_net; do
+for module in virtio_ring virtio virtio_mmio virtio_blk virtio-rng failover net_failover virtio_net \
+	virtio_console; do
 	insmod "/lib/modules/$module.ko" || echo "no $module"
 done
 sleep 1
@@ -14,6 +15,11 @@ dd if=/dev/vda bs=64k skip=1 count=64 2>/dev/null | md5sum >/tmp/a
 echo 3 >/proc/sys/vm/drop_caches
 dd if=/dev/vda bs=64k skip=1 count=64 2>/dev/null | md5sum | cmp - /tmp/a && echo same
 echo "rng=$(cat /sys/class/misc/hw_random/rng_current) bytes=$(head -c 64 /dev/hwrng | wc -c)"
+# The agent's port, by name; the host says hello to whoever opens it.
+for port in /sys/class/virtio-ports/*; do
+	[ "$(cat "$port/name")" = org.hotrail.agent.0 ] &&
+		echo "agent=$(timeout 10 head -c 4 "/dev/${port##*/}")"
+done
 if [ -d /sys/class/net/eth0 ]; then
 	ip link set eth0 up && ip addr add 10.77.0.2/24 dev eth0
 	sleep 1

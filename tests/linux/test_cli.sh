@@ -81,6 +81,7 @@ check "the host reads what it wrote" grep -aq guest-was-here "$work/disk"
 check "disks have serials, a read-only one says so" has 'serial=hotrail-0 readonly=1'
 check "4 MiB come back as they were written" has '^same'
 check "entropy comes from the host" has 'rng=virtio_rng.0 bytes=64'
+check "the agent's port is found by its name, the host says hello there" has 'agent=HTRL'
 [ -z "$net" ] || check "packets go both ways" has '3 packets received'
 check "its console is clean" clean
 [ -n "$net" ] || echo "not tried: no tap device can be made here"
