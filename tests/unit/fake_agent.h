@@ -83,6 +83,7 @@ static inline bool fake_by_the_way(struct fake *f)
 		f->pings--;
 		f->asked = f->payload.hello;
 		f->hello_seq = f->h.seq;
+		f->event_seq = 0;
 		if (!f->no_hello)
 			fake_reply(f, &f->hello, sizeof(f->hello));
 		return true;

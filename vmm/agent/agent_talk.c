@@ -236,7 +236,7 @@ void talk_event(struct agent *a, const struct agent_header *h, const uint8_t *pa
 	pthread_mutex_lock(&a->lock);
 	greeted = a->talk == TALK_GREETED;
 	a->state.events++;
-	if (greeted && a->event_seq && h->seq - a->event_seq - 1 < UINT32_MAX / 2)
+	if (greeted && h->seq - a->event_seq - 1 < UINT32_MAX / 2)
 		a->state.events_lost += h->seq - a->event_seq - 1;
 	a->event_seq = h->seq;
 	pthread_mutex_unlock(&a->lock);
