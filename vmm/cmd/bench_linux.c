@@ -103,6 +103,7 @@ static int check_after(struct linux_bench *b, struct error *err)
 {
 	const struct linux_census *census = &linux_guest_info(b->guest.guest)->census;
 	json_t *protected = json_object();
+	struct engine_status status;
 	struct patch_verify v = {0};
 	struct linux_answer a = {0};
 	unsigned i, tries = 0;
@@ -117,6 +118,8 @@ static int check_after(struct linux_bench *b, struct error *err)
 		if (census->protected[i])
 			json_object_set_new(protected, kernel_range_text(i),
 					    json_integer((json_int_t)census->protected[i]));
+	engine_get_status(b->guest.engine, &status);
+	json_object_set_new(b->doc, "sampler", json_text(status.sampler));
 	json_object_set_new(b->doc, "sites_total", json_integer((json_int_t)census->total));
 	json_object_set_new(b->doc, "sites_kept", json_integer((json_int_t)census->kept));
 	json_object_set_new(b->doc, "sites_protected", protected);
@@ -174,6 +177,7 @@ static int run_all(struct linux_bench *b, struct error *err)
 	json_object_set_new(b->doc, "mitigation",
 			    json_text(linux_guest_info(b->guest.guest)->mitigation));
 	json_object_set_new(b->doc, "boot_s", json_real(stats_median(b->boot, b->o->boots)));
+	json_object_set_new(b->doc, "boots", json_integer(b->o->boots));
 	ret = run_loads(b, err);
 	if (!ret)
 		ret = check_after(b, err);

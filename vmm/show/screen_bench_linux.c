@@ -146,11 +146,15 @@ void screen_bench_linux(const struct show *s, const json_t *doc)
 	double complaints = doc_number(doc, "kernel_complaints"),
 	       differ = doc_number(doc, "verify_differ");
 
-	lines_text(s, 0, STYLE_HEAD, "Linux %s, %s, %s vCPUs, %s interleaved rounds, medians",
+	lines_text(s, 0, STYLE_HEAD,
+		   "Linux %s, %s, %s vCPUs, sampler %s, %s interleaved rounds, %s %s, medians",
 		   style_clean(s, doc_string(doc, "kernel")).s,
 		   style_clean(s, doc_string(doc, "mitigation")).s,
 		   number_count(doc_number(doc, "vcpus")).s,
-		   number_count(doc_number(doc, "rounds")).s);
+		   style_clean(s, doc_string(doc, "sampler")).s,
+		   number_count(doc_number(doc, "rounds")).s,
+		   number_count(doc_number(doc, "boots")).s,
+		   doc_number(doc, "boots") == 1 ? "boot" : "boots");
 	if (emulated(doc))
 		lines_text(s, 0, STYLE_WARN,
 			   "This host emulates its CPU: times are those of the emulation, "
