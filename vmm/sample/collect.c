@@ -106,5 +106,5 @@ void collect_stats(const struct collect *c, struct sampler_stats *out)
 	out->elsewhere = out->taken - out->attributed;
 	out->lost = out->unmatched = 0;
 	for (i = 0; i < c->vcpus; i++)
-		out->lost += atomic_load(&c->vcpu[i].full);
+		out->lost += atomic_load(&c->vcpu[i].full) + atomic_load(&c->vcpu[i].lost);
 }

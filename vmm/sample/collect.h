@@ -13,6 +13,7 @@ struct collect_vcpu {
 	struct ring ring;
 	_Atomic uint64_t seen; /* samples the hook was given */
 	_Atomic uint64_t full; /* of these, refused by the ring */
+	_Atomic uint64_t lost; /* that never reached the hook: the sampler's count */
 };
 
 struct collect {
@@ -32,7 +33,7 @@ void collect_free(struct collect *c);
 void collect_sample(struct collect *c, unsigned vcpu, const struct machine_regs *regs);
 /* One consumer thread at a time. */
 void collect_drain(struct collect *c, sampler_edge_fn fn, void *ctx);
-/* Any thread. `lost` counts full rings; the sampler adds what it knows. */
+/* Any thread. `lost` counts full rings and what the sampler counted. */
 void collect_stats(const struct collect *c, struct sampler_stats *out);
 
 #endif

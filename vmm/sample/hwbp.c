@@ -12,13 +12,10 @@
 #include "sample/ticker.h"
 #include "util/clock.h"
 
-#define MAX_HZ 10000
-
 struct hwbp_vcpu {
 	uint64_t due_ns;
-	size_t thunk;	       /* the next to be watched */
-	_Atomic gva_t armed;   /* 0 = none: it has fired */
-	_Atomic uint64_t lost; /* could not be set */
+	size_t thunk;	     /* the next to be watched */
+	_Atomic gva_t armed; /* 0 = none: it has fired */
 };
 
 struct sampler {
@@ -53,7 +50,7 @@ static void arm_next(struct sampler *s, unsigned vcpu)
 	if (!t->ops->breakpoint(t, vcpu, addr, NULL))
 		return;
 	atomic_store(&v->armed, 0);
-	atomic_fetch_add(&v->lost, 1);
+	atomic_fetch_add(&s->collect.vcpu[vcpu].lost, 1); /* could not be set */
 }
 
 static uint64_t tick(void *ctx)
@@ -113,12 +110,10 @@ static int start(struct guest *g, const struct sampler_config *c, struct sampler
 
 	*out = NULL;
 	ret = probe(g, err);
+	if (!ret)
+		ret = sampler_check_hz("hwbp", "samples", c->hz, err);
 	if (ret)
 		return ret;
-	if (!c->hz || c->hz > MAX_HZ)
-		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
-				 "hwbp: %u samples a second asked for; 1 to %d are possible", c->hz,
-				 MAX_HZ);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "hwbp: no memory");
@@ -155,11 +150,7 @@ static void drain(struct sampler *s, sampler_edge_fn fn, void *ctx)
 
 static void stats(const struct sampler *s, struct sampler_stats *out)
 {
-	unsigned i;
-
 	collect_stats(&s->collect, out);
-	for (i = 0; i < s->collect.vcpus; i++)
-		out->lost += atomic_load(&s->vcpu[i].lost);
 }
 
 static void stop(struct sampler *s)

@@ -19,7 +19,6 @@
 #include "sample/ticker.h"
 #include "util/clock.h"
 
-#define MAX_HZ	10000
 #define TICK_NS 20000000ull
 #define FIRST_PERIOD                                                                               \
 	100003ull /* below 1 kHz up to 10^8 events a second; adapted after one tick                \
@@ -37,7 +36,6 @@ struct pmu_vcpu {
 	_Atomic uint32_t burst;	  /* samples since the last tick */
 	_Atomic bool muted;	  /* the hook switched the event off */
 	uint64_t silent;	  /* samples not taken while it was off */
-	_Atomic uint64_t lost;
 };
 
 struct sampler {
@@ -166,8 +164,8 @@ static void count_lost(struct sampler *s, unsigned vcpu)
 	if (v->expected_before > seen)
 		lost += v->expected_before - seen;
 	v->expected_before = v->expect.total;
-	if (lost > atomic_load(&v->lost)) /* never takes back what it said */
-		atomic_store(&v->lost, lost);
+	if (lost > atomic_load(&s->collect.vcpu[vcpu].lost)) /* never takes back what it said */
+		atomic_store(&s->collect.vcpu[vcpu].lost, lost);
 }
 
 static uint64_t tick(void *ctx)
@@ -311,12 +309,10 @@ int pmu_start_events(struct guest *g, const struct event_spec *events, size_t n,
 
 	*out = NULL;
 	ret = pmu_probe_events(g, events, n, err);
+	if (!ret)
+		ret = sampler_check_hz("pmu", "samples", c->hz, err);
 	if (ret)
 		return ret;
-	if (!c->hz || c->hz > MAX_HZ)
-		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
-				 "pmu: %u samples a second asked for; 1 to %d are possible", c->hz,
-				 MAX_HZ);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "pmu: no memory");
@@ -372,11 +368,7 @@ static void drain(struct sampler *s, sampler_edge_fn fn, void *ctx)
 
 static void stats(const struct sampler *s, struct sampler_stats *out)
 {
-	unsigned i;
-
 	collect_stats(&s->collect, out);
-	for (i = 0; i < s->collect.vcpus; i++)
-		out->lost += atomic_load(&s->vcpu[i].lost);
 }
 
 static void stop(struct sampler *s)

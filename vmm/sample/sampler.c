@@ -9,6 +9,17 @@
 const struct sampler_ops *const sampler_table[] = {&sampler_lbr,  &sampler_pmu,	 &sampler_timer,
 						   &sampler_hwbp, &sampler_step, NULL};
 
+#define MAX_HZ 10000
+
+int sampler_check_hz(const char *name, const char *what, unsigned hz, struct error *err)
+{
+	if (hz && hz <= MAX_HZ)
+		return 0;
+	return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
+			 "%s: %u %s a second asked for; 1 to %d are possible", name, hz, what,
+			 MAX_HZ);
+}
+
 static const struct sampler_ops *choose_named(const char *name, struct guest *g, struct error *err)
 {
 	char names[128] = "auto";

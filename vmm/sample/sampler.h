@@ -49,6 +49,8 @@ extern const struct sampler_ops sampler_lbr, sampler_pmu, sampler_timer, sampler
  *          and stepped, and nothing else.
  */
 extern const struct sampler_ops *const sampler_table[];
+/* For a sampler's start(): may so many `what` a second be asked for? 0 or -EINVAL. */
+int sampler_check_hz(const char *name, const char *what, unsigned hz, struct error *err);
 /* "auto" or a name. NULL with the reasons of all that were tried in *err. */
 const struct sampler_ops *sampler_choose(const char *name, struct guest *g, struct error *err);
 

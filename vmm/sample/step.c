@@ -13,8 +13,7 @@
 #include "sample/ticker.h"
 #include "util/clock.h"
 
-#define MAX_HZ 10000
-#define PAIRS  1024 /* kept until the next drain; a burst has some 100 to 1000 steps */
+#define PAIRS 1024 /* kept until the next drain; a burst has some 100 to 1000 steps */
 
 struct pair {
 	uint32_t site;
@@ -157,12 +156,10 @@ static int start(struct guest *g, const struct sampler_config *c, struct sampler
 
 	*out = NULL;
 	ret = probe(g, err);
+	if (!ret)
+		ret = sampler_check_hz("step", "bursts", c->hz, err);
 	if (ret)
 		return ret;
-	if (!c->hz || c->hz > MAX_HZ)
-		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
-				 "step: %u bursts a second asked for; 1 to %d are possible", c->hz,
-				 MAX_HZ);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "step: no memory");

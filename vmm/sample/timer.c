@@ -9,8 +9,6 @@
 #include "sample/ticker.h"
 #include "util/clock.h"
 
-#define MAX_HZ 10000
-
 /*
  * Looking may cost this share of a vCPU's time. What a look costs is taken as four times what
  * passes from the kick to the hook at best: the way there, the way back, and what it drove out of
@@ -25,7 +23,6 @@ struct timer_vcpu {
 	uint64_t due_ns;
 	_Atomic uint64_t kicked_ns; /* when the pending kick was sent */
 	_Atomic bool pending;	    /* kicked, not yet sampled */
-	_Atomic uint64_t coalesced; /* kicked again before the last kick gave a sample */
 };
 
 struct sampler {
@@ -71,8 +68,9 @@ static void kick(struct sampler *s, unsigned vcpu)
 	struct target *t = s->collect.guest->target;
 
 	atomic_store(&s->vcpu[vcpu].kicked_ns, clock_ns());
+	/* Still pending: the last kick gave no sample, and never will one of its own. */
 	if (atomic_exchange(&s->vcpu[vcpu].pending, true))
-		atomic_fetch_add_explicit(&s->vcpu[vcpu].coalesced, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->collect.vcpu[vcpu].lost, 1, memory_order_relaxed);
 	t->ops->kick(t, vcpu);
 }
 
@@ -117,12 +115,10 @@ static int start(struct guest *g, const struct sampler_config *c, struct sampler
 
 	*out = NULL;
 	ret = probe(g, err);
+	if (!ret)
+		ret = sampler_check_hz("timer", "samples", c->hz, err);
 	if (ret)
 		return ret;
-	if (!c->hz || c->hz > MAX_HZ)
-		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
-				 "timer: %u samples a second asked for; 1 to %d are possible",
-				 c->hz, MAX_HZ);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "timer: no memory");
@@ -158,11 +154,7 @@ static void drain(struct sampler *s, sampler_edge_fn fn, void *ctx)
 
 static void stats(const struct sampler *s, struct sampler_stats *out)
 {
-	unsigned i;
-
 	collect_stats(&s->collect, out);
-	for (i = 0; i < s->collect.vcpus; i++)
-		out->lost += atomic_load(&s->vcpu[i].coalesced);
 }
 
 static void stop(struct sampler *s)
