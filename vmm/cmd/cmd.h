@@ -13,6 +13,7 @@
 
 #include "control/control.h"
 #include "control/registry.h"
+#include "machine/machine.h"
 #include "util/error.h"
 #include "util/json.h"
 
@@ -91,6 +92,10 @@ struct cmd_usage {
  */
 int cmd_parse(const struct cmd_usage *usage, int argc, char **argv, const char **pos, unsigned max);
 int cmd_parse_exit(int ret);
+
+/* What --machine and --cpl, checked by their lists of words, stand for. */
+enum machine_backend cmd_machine(const char *word);
+enum machine_cpl cmd_cpl(const char *word);
 
 /* Print the error ("hotrail: ..." on stderr) and return its exit code, never 0. */
 int cmd_fail(const struct error *err);

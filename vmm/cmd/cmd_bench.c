@@ -50,20 +50,6 @@ static const struct cmd_usage usage = {
 	CMD_USAGE_OPTIONS(option_table),
 };
 
-static enum machine_backend backend_named(const char *name)
-{
-	if (!strcmp(name, "kvm"))
-		return MACHINE_KVM;
-	return !strcmp(name, "process") ? MACHINE_PROCESS : MACHINE_AUTO;
-}
-
-static enum machine_cpl cpl_named(const char *name)
-{
-	if (!strcmp(name, "auto"))
-		return MACHINE_CPL_AUTO;
-	return *name == '0' ? MACHINE_CPL_0 : MACHINE_CPL_3;
-}
-
 struct bench {
 	const char *name, *screen;
 	const char *wrong; /* what must be 0 in the document */
@@ -101,8 +87,8 @@ int cmd_bench(int argc, char **argv)
 	bench = n == 1 ? bench_named(which) : NULL;
 	if (!bench)
 		return cmd_misuse(&usage, "name the benchmark: micro, yard or linux");
-	options.backend = backend_named(machine);
-	options.cpl = cpl_named(cpl);
+	options.backend = cmd_machine(machine);
+	options.cpl = cmd_cpl(cpl);
 	options.rounds = options.rounds ? options.rounds : bench->rounds;
 	ret = bench->run(&options, &doc, &err);
 	if (ret)

@@ -25,18 +25,8 @@ static const char more[] = "Without IMAGE it runs the build of the yard guest th
 
 static void take_words(const struct words *w, struct run_options *o)
 {
-	static const struct {
-		const char *word;
-		enum machine_backend backend;
-	} machines[] = {{"auto", MACHINE_AUTO}, {"kvm", MACHINE_KVM}, {"process", MACHINE_PROCESS}};
-	unsigned i;
-
-	for (i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
-		if (!strcmp(w->machine, machines[i].word))
-			o->instance.backend = machines[i].backend;
-	o->instance.cpl = !strcmp(w->cpl, "0")	 ? MACHINE_CPL_0
-			  : !strcmp(w->cpl, "3") ? MACHINE_CPL_3
-						 : MACHINE_CPL_AUTO;
+	o->instance.backend = cmd_machine(w->machine);
+	o->instance.cpl = cmd_cpl(w->cpl);
 	o->instance.phase = !strcmp(w->phase, "b");
 	o->follow = !strcmp(w->promote, "auto");
 	o->sampler = w->sampler;

@@ -227,3 +227,17 @@ int cmd_parse(const struct cmd_usage *usage, int argc, char **argv, const char *
 	}
 	return (int)n;
 }
+
+enum machine_backend cmd_machine(const char *word)
+{
+	return !strcmp(word, "kvm")	  ? MACHINE_KVM
+	       : !strcmp(word, "process") ? MACHINE_PROCESS
+					  : MACHINE_AUTO;
+}
+
+enum machine_cpl cmd_cpl(const char *word)
+{
+	return !strcmp(word, "0")   ? MACHINE_CPL_0
+	       : !strcmp(word, "3") ? MACHINE_CPL_3
+				    : MACHINE_CPL_AUTO;
+}
