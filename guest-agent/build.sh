@@ -57,6 +57,8 @@ mkdir -p "$work/protocol"
 cp -p "$here"/*.[chS] "$here/Kbuild" "$work/"
 cp -p "$here"/../protocol/*.[ch] "$work/protocol/"
 rm -f "$work/relay.c"
+# A make of its own: the jobs of one that calls this are not there for it.
+unset MAKEFLAGS MAKELEVEL
 # Type information for the module would need that of the whole kernel.
 make -s -C "$headers" M="$work" CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules >"$work/log" 2>&1 ||
 	{ cat "$work/log" >&2; die "the module does not build for $release"; }
