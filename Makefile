@@ -65,7 +65,7 @@ help:
 	@echo '                emulated machine; linux: Debian kernels as guests)'
 	@echo 'make check-cycles   1000 promotions and demotions of a whole kernel under load'
 	@echo 'make lint       layers, formatting, static analysis'
-	@echo 'make bench      hotrail bench micro and yard, edge table'
+	@echo 'make bench      hotrail bench micro, tailcall and yard, edge table'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
 	@echo 'make linux-images   Debian kernel and root file systems for Linux guests, under $(O)/linux'
 	@echo 'make agent      the in-guest agent for the kernels of guest-agent/kernels, and its relay'

@@ -56,6 +56,7 @@ lint: $(O)/.deps-build
 bench: all $(benches)
 	$(Q)$(foreach b,$(benches),$(b) &&) true
 	$(Q)$(O)/hotrail bench micro
+	$(Q)$(O)/hotrail bench tailcall
 	$(Q)$(O)/hotrail bench yard
 
 demo: all

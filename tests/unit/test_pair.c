@@ -276,6 +276,24 @@ static void test_busy(void)
 	end();
 }
 
+static void stall(struct fake_target *t)
+{
+	clock_sleep_ms(TARGET_PAUSE_BUDGET_US / 1000 + 5);
+}
+
+/* Law 7: what does not fit in the pause is not written, and may be tried again. */
+static void test_a_pause_out_of_budget(void)
+{
+	begin();
+	f.on_pause = stall;
+	CU_ASSERT_EQUAL(set(0, PROGRAM), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	CU_ASSERT_EQUAL(memcmp(before, f.memory, FAKE_TEXT), 0);
+	f.on_pause = NULL;
+	CU_ASSERT_EQUAL(set(0, PROGRAM), 0);
+	end();
+}
+
 static void walk_on(struct fake_target *t)
 {
 	if (t->regs[0].rip > BYPASS && t->regs[0].rip < SLOW)
@@ -344,6 +362,7 @@ static const struct suite_test tests[] = {
 	{"a guest that is not as said is refused", test_a_guest_that_is_not_as_said},
 	{"wrong old bytes put a pair in quarantine", test_wrong_old_bytes},
 	{"busy changes nothing and may be tried again", test_busy},
+	{"a pause out of budget writes nothing", test_a_pause_out_of_budget},
 	{"a CPU between the slots is waited for", test_a_cpu_between_the_slots_is_waited_for},
 	{"a preemptible guest keeps its target", test_a_preemptible_guest_keeps_its_target},
 	{"a lost write is taken back", test_a_lost_write},

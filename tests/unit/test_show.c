@@ -13,9 +13,10 @@
 #define DATA "tests/data/show/"
 
 /* Documents below DATA; but for those kind_of() knows, each is called like its kind. */
-static const char *const fixtures[] = {"ps",	      "status",	    "sites",	   "top",
-				       "change",      "verify",	    "doctor",	   "profile",
-				       "bench-micro", "bench-yard", "bench-linux", "sites-linux"};
+static const char *const fixtures[] = {"ps",	      "status",		"sites",      "top",
+				       "change",      "verify",		"doctor",     "profile",
+				       "bench-micro", "bench-tailcall", "bench-yard", "bench-linux",
+				       "sites-linux"};
 #define FIXTURES (sizeof(fixtures) / sizeof(fixtures[0]))
 
 /* The document as that kind's screen; caller frees. */

@@ -50,11 +50,14 @@ int bench_turn(struct bench_guest *g, unsigned ms, double *rate, struct counter_
 	       uint64_t *ops, struct error *err);
 /* Slots whose digest is wrong plus calls the guest saw go wrong. */
 int bench_wrong(struct bench_guest *g, uint64_t *wrong, struct error *err);
+/* Ticks of the time stamp counter a second, measured for 50 ms. */
+double bench_tsc_hz(void);
 /* Site number of `name` (a symbol); -ENOENT. */
 long bench_site(const struct guest *g, const char *symbol);
 json_t *bench_new(const char *name, const struct bench_guest *g);
 
 int bench_micro(const struct bench_options *o, json_t **doc, struct error *err);
+int bench_tailcall(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_linux(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_yard(const struct bench_options *o, json_t **doc, struct error *err);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <x86intrin.h>
 
 #include "util/clock.h"
 
@@ -142,6 +143,15 @@ int bench_wrong(struct bench_guest *g, uint64_t *wrong, struct error *err)
 				 "the guest's statistics could not be read: %s", strerror(-ret));
 	*wrong += check.wrong;
 	return 0;
+}
+
+double bench_tsc_hz(void)
+{
+	uint64_t ns = clock_ns(), tsc = __rdtsc();
+
+	clock_sleep_ms(50);
+	tsc = __rdtsc() - tsc;
+	return tsc / ((clock_ns() - ns) / 1e9);
 }
 
 long bench_site(const struct guest *g, const char *symbol)

@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <x86intrin.h>
 
-#include "util/clock.h"
 #include "util/stats.h"
 
 #define FIRST_ITERATIONS                                                                           \
@@ -43,15 +41,6 @@ struct micro {
 	double pmu[VARIANTS][COUNTERS][BENCH_MAX_ROUNDS];
 	bool present[COUNTERS];
 };
-
-static double measure_tsc_hz(void)
-{
-	uint64_t ns = clock_ns(), tsc = __rdtsc();
-
-	clock_sleep_ms(50);
-	tsc = __rdtsc() - tsc;
-	return tsc / ((clock_ns() - ns) / 1e9);
-}
 
 static int find_names(struct micro *m, struct error *err)
 {
@@ -241,7 +230,7 @@ int bench_micro(const struct bench_options *o, json_t **doc, struct error *err)
 
 	if (!m)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory to measure");
-	m->tsc_hz = measure_tsc_hz();
+	m->tsc_hz = bench_tsc_hz();
 	ret = bench_open(&m->guest, "retpoline", o, err);
 	if (ret)
 		goto out_free;

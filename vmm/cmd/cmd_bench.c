@@ -12,7 +12,7 @@ static struct bench_options options = {.vcpus = 2, .window_ms = 300, .seconds = 
 
 static const struct cmd_option option_table[] = {
 	{"rounds", 'r', CMD_UNSIGNED, &options.rounds, "N",
-	 "rounds, all variants in each (default 7, linux 3)", 1, BENCH_MAX_ROUNDS},
+	 "rounds, all variants in each (default 7, tailcall 21, linux 3)", 1, BENCH_MAX_ROUNDS},
 	{"window", 'w', CMD_UNSIGNED, &options.window_ms, "MS",
 	 "yard: how long one build runs in a round", 10, 60000},
 	{"kernel", 0, CMD_TEXT, &options.kernel, "FILE", "linux: kernel of the guest", 0, 0},
@@ -29,11 +29,14 @@ static const struct cmd_option option_table[] = {
 
 static const struct cmd_usage usage = {
 	.name = "bench",
-	.args = "micro|yard|linux",
+	.args = "micro|tailcall|yard|linux",
 	.what = "Measure what Hotrail gains and what it costs, as ratios inside one run.",
 	.more = "micro  one call site in a loop: retpoline, tracks with 1, 2 and 4 targets, a "
 		"miss, a\n"
 		"       direct call, a plain indirect call\n"
+		"tailcall  a packet through parsers that jump to one another: through a program "
+		"array,\n"
+		"       by one patched slot a jump, by a pair of slots (as BPF patches them)\n"
 		"yard   a whole guest kernel on 2 vCPUs: retpoline, promoted and plain builds in "
 		"turn;\n"
 		"       cost of sampling, learning and pausing; first gain; phase change\n"
@@ -45,6 +48,7 @@ static const struct cmd_usage usage = {
 		"Nothing is left behind: the guests are the benchmark's own.\n\n"
 		"Examples:\n"
 		"  hotrail bench micro\n"
+		"  hotrail bench tailcall -j\n"
 		"  hotrail bench yard --rounds 11 -j\n"
 		"  hotrail bench linux --seconds 10",
 	CMD_USAGE_OPTIONS(option_table),
@@ -59,6 +63,7 @@ struct bench {
 
 static const struct bench benches[] = {
 	{"micro", "bench-micro", "wrong_calls", 7, bench_micro},
+	{"tailcall", "bench-tailcall", "wrong_calls", 21, bench_tailcall},
 	{"yard", "bench-yard", "wrong_calls", 7, bench_yard},
 	{"linux", "bench-linux", "failures", 3, bench_linux},
 };
@@ -86,7 +91,7 @@ int cmd_bench(int argc, char **argv)
 		return cmd_parse_exit(n);
 	bench = n == 1 ? bench_named(which) : NULL;
 	if (!bench)
-		return cmd_misuse(&usage, "name the benchmark: micro, yard or linux");
+		return cmd_misuse(&usage, "name the benchmark: micro, tailcall, yard or linux");
 	options.backend = cmd_machine(machine);
 	options.cpl = cmd_cpl(cpl);
 	options.rounds = options.rounds ? options.rounds : bench->rounds;

@@ -98,6 +98,21 @@ static int check_list(struct pairs *p, struct error *err)
 
 /* --- a change --- */
 
+/* Why a slot is as it was. */
+static int errno_of(enum patch_reason reason)
+{
+	switch (reason) {
+	case PATCH_REASON_BUSY:
+		return -EBUSY;
+	case PATCH_REASON_PAUSE:
+		return -ETIMEDOUT;
+	case PATCH_REASON_UNREADABLE:
+		return -EFAULT;
+	default:
+		return -EIO;
+	}
+}
+
 static int write_step(struct pairs *p, const struct pair *pair, const struct pair_step *s,
 		      struct pair_done *done, bool *spoiled, struct error *err)
 {
@@ -118,12 +133,12 @@ static int write_step(struct pairs *p, const struct pair *pair, const struct pai
 	if (w.result == PATCH_APPLIED)
 		return 0;
 	*spoiled = w.spoiled || w.doubt || w.reason == PATCH_REASON_MISMATCH;
-	return error_set(err, *spoiled ? HOTRAIL_EXIT_REFUSED : HOTRAIL_EXIT_BUSY,
-			 *spoiled			       ? -EUCLEAN
-			 : w.reason == PATCH_REASON_BUSY       ? -EBUSY
-			 : w.reason == PATCH_REASON_UNREADABLE ? -EFAULT
-							       : -EIO,
-			 "the slot at 0x%llx was not changed: %s", (unsigned long long)w.addr,
+	rc = *spoiled ? -EUCLEAN : errno_of(w.reason);
+	return error_set(err,
+			 rc == -EUCLEAN			    ? HOTRAIL_EXIT_REFUSED
+			 : rc == -EBUSY || rc == -ETIMEDOUT ? HOTRAIL_EXIT_BUSY
+							    : HOTRAIL_EXIT_FAILED,
+			 rc, "the slot at 0x%llx was not changed: %s", (unsigned long long)w.addr,
 			 patch_reason_text(w.reason));
 }
 

@@ -18,6 +18,7 @@ void screen_verify(const struct show *s, const json_t *doc);
 void screen_doctor(const struct show *s, const json_t *doc);
 void screen_profile(const struct show *s, const json_t *doc);
 void screen_bench_micro(const struct show *s, const json_t *doc);
+void screen_bench_tailcall(const struct show *s, const json_t *doc);
 void screen_bench_yard(const struct show *s, const json_t *doc);
 void screen_bench_linux(const struct show *s, const json_t *doc);
 

@@ -23,6 +23,7 @@ static const struct {
 	{"doctor", screen_doctor},
 	{"profile", screen_profile},
 	{"bench-micro", screen_bench_micro},
+	{"bench-tailcall", screen_bench_tailcall},
 	{"bench-yard", screen_bench_yard},
 	{"bench-linux", screen_bench_linux},
 };

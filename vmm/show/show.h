@@ -20,7 +20,7 @@ struct show {
 void show_init(struct show *s, FILE *out, bool json);
 
 /* Prints the document of that kind ("run", "stop", "ps", "status", "sites", "top", "change",
- * "verify", "doctor", "profile", "bench-micro", "bench-yard",
+ * "verify", "doctor", "profile", "bench-micro", "bench-yard", "bench-tailcall",
  * "bench-linux"), as JSON or by the kind's own table.
  * 0, or -ENOENT for an unknown kind, or -EIO when `out` cannot be written. */
 int show_document(const struct show *s, const char *kind, const json_t *doc);
