@@ -21,7 +21,7 @@
 #define FAKE_CODE     FAKE_TEXT
 #define FAKE_HALF     0x20000
 #define FAKE_DATA     (FAKE_CODE + FAKE_HALF)
-#define FAKE_AGENT    (FAKE_DATA + FAKE_HALF) /* an agent's arena, see agent_fixture.h */
+#define FAKE_AGENT    (FAKE_DATA + FAKE_HALF) /* an agent's arena, see patch_agent_fixture.h */
 #define FAKE_MEMORY   (FAKE_AGENT + 0x10000)
 
 enum fake_access { FAKE_READ, FAKE_WRITE };

@@ -69,7 +69,7 @@ static inline uint8_t *site_bytes(unsigned n)
 	return fake_bytes(&f, f.guest.sites.sites[n].addr);
 }
 
-static const struct patch_site *state(unsigned n)
+static inline const struct patch_site *state(unsigned n)
 {
 	return patch_site_state(p, n);
 }

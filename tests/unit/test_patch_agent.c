@@ -2,7 +2,7 @@
 /* The agent's way: the same promotions without a pause, its refusals and its lies. */
 #include "suite.h"
 
-#include "agent_fixture.h"
+#include "patch_agent_fixture.h"
 
 static void the_agent_promotes_without_a_pause(void)
 {

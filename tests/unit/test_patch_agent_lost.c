@@ -2,7 +2,7 @@
 /* An agent that dies, comes back, is slow, or undoes things by itself: memory decides. */
 #include "suite.h"
 
-#include "agent_fixture.h"
+#include "patch_agent_fixture.h"
 
 static struct patch_reconciled r;
 

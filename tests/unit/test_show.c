@@ -13,10 +13,11 @@
 #define DATA "tests/data/show/"
 
 /* Documents below DATA; but for those kind_of() knows, each is called like its kind. */
-static const char *const fixtures[] = {"ps",	      "status",		"sites",      "top",
-				       "change",      "verify",		"doctor",     "profile",
-				       "bench-micro", "bench-tailcall", "bench-yard", "bench-linux",
-				       "sites-linux"};
+static const char *const fixtures[] = {
+	"ps",	       "status",	 "sites",	"top",
+	"change",      "verify",	 "doctor",	"profile",
+	"bench-micro", "bench-tailcall", "bench-yard",	"bench-linux",
+	"sites-linux", "status-linux",	 "status-lost", "change-agent"};
 #define FIXTURES (sizeof(fixtures) / sizeof(fixtures[0]))
 
 /* The document as that kind's screen; caller frees. */
@@ -55,10 +56,16 @@ static json_t *load_document(const char *kind)
 	return doc;
 }
 
-/* "sites-linux.json" is another document of the kind "sites". */
+/* "sites-linux.json" is another document of the kind "sites", and so on. */
 static const char *kind_of(const char *fixture)
 {
-	return !strcmp(fixture, "sites-linux") ? "sites" : fixture;
+	static const char *const kinds[] = {"sites", "status", "change"};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strncmp(fixture, kinds[i], strlen(kinds[i])))
+			return kinds[i];
+	return fixture;
 }
 
 static void test_numbers(void)

@@ -28,6 +28,12 @@ int agent_port_open(struct pc *pc, struct agent_port *p, struct error *err)
 	return ret ? ret : agent_open(&c, &p->agent, err);
 }
 
+void agent_port_hang_up(struct agent_port *p)
+{
+	if (p->agent)
+		(void)shutdown(p->ours, SHUT_RDWR);
+}
+
 void agent_port_close(struct agent_port *p)
 {
 	agent_close(p->agent);

@@ -22,6 +22,9 @@ struct agent_port {
 /* Between pc_open() and pc_start(); takes one of the PC's slots. What was made before a failure is
  * left to close. */
 int agent_port_open(struct pc *pc, struct agent_port *p, struct error *err);
+/* Whoever still waits for an answer gets none: after machine_stop(), before its askers are joined.
+ */
+void agent_port_hang_up(struct agent_port *p);
 /* After machine_stop() and the last question to the agent, before pc_close(). Twice is fine. */
 void agent_port_close(struct agent_port *p);
 

@@ -31,7 +31,9 @@ int change_exit(const json_t *doc)
 		busy |= !strcmp(why, patch_reason_text(PATCH_REASON_BUSY));
 		refused |= !strcmp(why, patch_reason_text(PATCH_REASON_MISMATCH)) ||
 			   !strcmp(why, patch_reason_text(PATCH_REASON_QUARANTINED)) ||
-			   !strcmp(why, patch_reason_text(PATCH_REASON_PROTECTED));
+			   !strcmp(why, patch_reason_text(PATCH_REASON_PROTECTED)) ||
+			   !strcmp(why, patch_reason_text(PATCH_REASON_OWNER)) ||
+			   !strcmp(why, patch_reason_text(PATCH_REASON_AGENT));
 	}
 	if (busy)
 		return HOTRAIL_EXIT_BUSY;

@@ -10,21 +10,30 @@ static const char more[] =
 	"the guest's own retpoline. The guest is learned anew first, for about 100 ms. Promoting\n"
 	"what is promoted already changes nothing and is no error.\n"
 	"\n"
+	"--via auto (the default) lets the agent do it for more than 16 sites where one answers, "
+	"else\n"
+	"the host. What is promoted stays as it is, whoever did it, and goes back the way it "
+	"came.\n"
+	"\n"
 	"SITE is a number or a name from `hotrail sites`, an address 0x..., or a function: all its "
 	"sites.\n"
 	"\n"
-	"Exit status: 0 done or already done, 1 something failed, 3 the guest is busy, 4 there is\n"
-	"nothing to gain in this guest, 5 refused for safety.\n"
+	"Exit status: 0 done or already done, 1 something failed, 3 the guest is busy or its "
+	"agent\n"
+	"lost, 4 there is nothing to gain in this guest or --via agent and no agent, 5 refused "
+	"for\n"
+	"safety, also by the agent.\n"
 	"\n"
 	"Examples:\n"
 	"  hotrail promote --auto --dry-run      what would be promoted, and why\n"
 	"  hotrail promote yard-1 --auto         the sites that make 99 % of the calls\n"
+	"  hotrail promote --auto --via agent    without stopping the guest\n"
 	"  hotrail promote --site vfs_read+0x1f  one site";
 
 int cmd_promote(int argc, char **argv)
 {
 	bool automatic = false, dry_run = false, json = false;
-	const char *follow = NULL, *guest = NULL;
+	const char *follow = NULL, *guest = NULL, *via = NULL;
 	struct cmd_list sites = {.count = 0};
 	double coverage = -1;
 	const struct cmd_option options[] = {
@@ -38,6 +47,8 @@ int cmd_promote(int argc, char **argv)
 		 0, 0},
 		{"follow", 0, CMD_CHOICE, &follow, "on|off",
 		 "Afterwards, follow the workload without being asked", 0, 0},
+		{"via", 0, CMD_CHOICE, &via, "auto|host|agent",
+		 "Who writes: the host in a pause, or the agent in the guest", 0, 0},
 		{"json", 'j', CMD_FLAG, &json, NULL, "Print the result as JSON", 0, 0},
 	};
 	const struct cmd_usage usage = {
@@ -60,6 +71,8 @@ int cmd_promote(int argc, char **argv)
 			&usage,
 			"--coverage 0 asks for nothing; to undo, use `hotrail demote --all`");
 	arguments = json_pack("{s:b}", "dry_run", dry_run);
+	if (via)
+		json_object_set_new(arguments, "via", json_string(via));
 	if (coverage > 0)
 		json_object_set_new(arguments, "coverage", json_real(coverage));
 	if (follow)

@@ -4,11 +4,12 @@
 
 #include <string.h>
 
+#include "cmd/doc.h"
 #include "cmd/run.h"
 #include "guest/pc_guest.h"
 
 struct words {
-	const char *promote, *sampler, *cpl, *machine, *phase;
+	const char *promote, *sampler, *cpl, *machine, *phase, *via;
 };
 
 static const char more[] = "Without IMAGE it runs the build of the yard guest that fits "
@@ -30,11 +31,12 @@ static void take_words(const struct words *w, struct run_options *o)
 	o->instance.phase = !strcmp(w->phase, "b");
 	o->follow = !strcmp(w->promote, "auto");
 	o->sampler = w->sampler;
+	(void)doc_via_parse(w->via, &o->via); /* one of the choices */
 }
 
 int cmd_run(int argc, char **argv)
 {
-	struct words w = {"auto", "auto", "auto", "auto", "a"};
+	struct words w = {"auto", "auto", "auto", "auto", "a", "auto"};
 	struct run_options o = {.instance = INSTANCE_DEFAULT};
 	const struct cmd_option options[] = {
 		CMD_OPTION("kernel", 'k', CMD_TEXT, &o.kernel, "FILE",
@@ -58,6 +60,8 @@ int cmd_run(int argc, char **argv)
 			   "default: what the image needs"),
 		CMD_OPTION("promote", 0, CMD_CHOICE, &w.promote, "auto|off",
 			   "promote and follow the workload by itself (default: auto)"),
+		CMD_OPTION("via", 0, CMD_CHOICE, &w.via, "auto|host|agent",
+			   "who patches a Linux guest: host or agent (default: auto)"),
 		CMD_OPTION("sampler", 0, CMD_CHOICE, &w.sampler, "auto|lbr|pmu|timer|hwbp|step|off",
 			   "how hot sites are found (default: auto)"),
 		CMD_OPTION("cpl", 0, CMD_CHOICE, &w.cpl, "auto|0|3",

@@ -50,6 +50,26 @@ static json_t *workload_part(const struct doc_guest *g)
 			 count_or_null(g->checked, g->wrong));
 }
 
+static const char *const vias[] = {
+	[ENGINE_VIA_AUTO] = "auto", [ENGINE_VIA_HOST] = "host", [ENGINE_VIA_AGENT] = "agent"};
+
+const char *doc_via_text(enum engine_via via)
+{
+	return (unsigned)via <= ENGINE_VIA_AGENT && vias[via] ? vias[via] : "auto";
+}
+
+bool doc_via_parse(const char *word, enum engine_via *via)
+{
+	enum engine_via v;
+
+	for (v = ENGINE_VIA_AUTO; v <= ENGINE_VIA_AGENT; v++)
+		if (!strcmp(word, vias[v])) {
+			*via = v;
+			return true;
+		}
+	return false;
+}
+
 static json_t *engine_part(const struct engine_status *s, const char *waiting)
 {
 	const struct sampler_stats *n = &s->samples;
@@ -59,11 +79,11 @@ static json_t *engine_part(const struct engine_status *s, const char *waiting)
 			  count(n->attributed), "elsewhere", count(n->elsewhere), "lost",
 			  count(n->lost), "unmatched", count(n->unmatched));
 
-	return json_pack("{s:s, s:s?, s:b, s:s, s:o, s:o, s:o, s:o}", "phase", phase, "waiting",
-			 waiting, "follow", s->follow, "sampler", s->sampler ? s->sampler : "off",
-			 "samples", samples, "relearned", count(s->relearned), "rolled_back",
-			 count(s->rolled_back), "first_gain_s",
-			 json_unless_negative(s->first_gain_s));
+	return json_pack("{s:s, s:s?, s:b, s:s, s:s, s:o, s:o, s:o, s:o}", "phase", phase,
+			 "waiting", waiting, "follow", s->follow, "via", doc_via_text(s->via),
+			 "sampler", s->sampler ? s->sampler : "off", "samples", samples,
+			 "relearned", count(s->relearned), "rolled_back", count(s->rolled_back),
+			 "first_gain_s", json_unless_negative(s->first_gain_s));
 }
 
 static json_t *skipped_part(const struct engine_status *s)
@@ -80,12 +100,39 @@ static json_t *skipped_part(const struct engine_status *s)
 static json_t *promotions_part(const struct engine_status *s)
 {
 	/* Without a promotion there is no coverage to speak of. */
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o}", "sites",
-			 (int)s->sites, "promoted", (int)s->promoted, "learning", (int)s->learning,
-			 "quarantined", (int)s->quarantined, "applied", (int)s->applied, "skipped",
-			 (int)s->skipped, "failed", (int)s->failed, "skipped_by", skipped_part(s),
-			 "coverage", s->promoted ? json_number(s->coverage) : json_null(),
-			 "fast_share", json_unless_negative(s->fast_share));
+	json_t *by = json_pack("{s:i, s:i}", "host", (int)s->promoted_by[PATCH_WAY_HOST], "agent",
+			       (int)s->promoted_by[PATCH_WAY_AGENT]);
+
+	return json_pack("{s:i, s:i, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o}", "sites",
+			 (int)s->sites, "promoted", (int)s->promoted, "promoted_by", by, "learning",
+			 (int)s->learning, "quarantined", (int)s->quarantined, "applied",
+			 (int)s->applied, "skipped", (int)s->skipped, "failed", (int)s->failed,
+			 "skipped_by", skipped_part(s), "coverage",
+			 s->promoted ? json_number(s->coverage) : json_null(), "fast_share",
+			 json_unless_negative(s->fast_share));
+}
+
+static json_t *arena_part(const uint64_t used[2], const uint64_t total[2])
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "code_used", count(used[0]), "code_total",
+			 count(total[0]), "data_used", count(used[1]), "data_total",
+			 count(total[1]));
+}
+
+/* null where the guest has no port for one. */
+static json_t *agent_part(const struct engine_status *s)
+{
+	bool known = s->agent.generation != 0;
+
+	if (!s->agent.port)
+		return json_null();
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "health", s->agent.health,
+			 "why", s->agent.why[0] ? json_text(s->agent.why) : json_null(), "release",
+			 known ? json_text(s->agent.release) : json_null(), "generation",
+			 known ? json_addr(s->agent.generation) : json_null(), "conflicts",
+			 count_or_null(known, s->agent.conflicts), "undone", count(s->agent.undone),
+			 "quarantined", count(s->agent.quarantined), "arena",
+			 arena_part(s->agent.arena_used, s->agent.arena_total));
 }
 
 json_t *doc_status(const struct doc_guest *g, const struct engine_status *s)
@@ -95,14 +142,12 @@ json_t *doc_status(const struct doc_guest *g, const struct engine_status *s)
 	pauses = json_pack("{s:i, s:o, s:o}", "count", (int)s->pauses, "p50_us",
 			   s->pauses ? json_number(s->pause_p50_us) : json_null(), "p99_us",
 			   s->pauses ? json_number(s->pause_p99_us) : json_null());
-	arena = json_pack("{s:o, s:o, s:o, s:o, s:b}", "code_used", count(s->arena_used[0]),
-			  "code_total", count(s->arena_total[0]), "data_used",
-			  count(s->arena_used[1]), "data_total", count(s->arena_total[1]), "stays",
-			  s->arena_stays);
-	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", JSON_SCHEMA, "kind",
-			 "status", "guest", guest_part(g), "workload", workload_part(g), "engine",
-			 engine_part(s, g->waiting), "promotions", promotions_part(s), "pauses",
-			 pauses, "arena", arena);
+	arena = arena_part(s->arena_used, s->arena_total);
+	json_object_set_new(arena, "stays", json_boolean(s->arena_stays));
+	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", JSON_SCHEMA,
+			 "kind", "status", "guest", guest_part(g), "workload", workload_part(g),
+			 "engine", engine_part(s, g->waiting), "promotions", promotions_part(s),
+			 "pauses", pauses, "arena", arena, "agent", agent_part(s));
 }
 
 json_t *doc_verify(const char *name, struct guest *g, const struct patch_verify *v, int64_t wrong)
@@ -116,10 +161,12 @@ json_t *doc_verify(const char *name, struct guest *g, const struct patch_verify 
 		g->ops->symbol(g, g->sites.sites[v->first_bad].addr, symbol, sizeof(symbol));
 		where = json_text(symbol);
 	}
-	return json_pack("{s:i, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "schema",
-			 JSON_SCHEMA, "kind", "verify", "guest", json_text(name), "sites",
-			 (int)v->sites, "agree", (int)v->agree, "busy", (int)v->busy, "differ",
-			 (int)v->differ, "unreadable", (int)v->unreadable, "first_bad",
+	return json_pack("{s:i, s:s, s:o, s:i, s:{s:i, s:i}, s:i, s:i, s:i, s:i, s:o, s:o, s:o, "
+			 "s:o}",
+			 "schema", JSON_SCHEMA, "kind", "verify", "guest", json_text(name), "sites",
+			 (int)v->sites, "on_tracks", "host", (int)v->by[PATCH_WAY_HOST], "agent",
+			 (int)v->by[PATCH_WAY_AGENT], "agree", (int)v->agree, "busy", (int)v->busy,
+			 "differ", (int)v->differ, "unreadable", (int)v->unreadable, "first_bad",
 			 bad ? json_integer(v->first_bad) : json_null(), "first_bad_addr", addr,
 			 "first_bad_name", where, "wrong_calls",
 			 wrong < 0 ? json_null() : json_integer(wrong));

@@ -42,6 +42,9 @@ json_t *doc_profile(const struct profile *p, const char *path);
 /* Vcpu, registers, bytes at RIP, last console lines. */
 json_t *doc_report(const struct machine_report *r, const char *symbol, const char *console);
 
+/* "auto", "host", "agent"; and back: false when it is none of them. */
+const char *doc_via_text(enum engine_via via);
+bool doc_via_parse(const char *word, enum engine_via *via);
 const char *doc_end_text(enum machine_end end);
 /* Hex digits of a build id (2 * 20 + 1 bytes), "" for none. */
 void doc_build_id(const uint8_t *id, unsigned len, char out[41]);

@@ -54,12 +54,15 @@ static json_t *row_doc(const struct engine_row *row)
 {
 	bool promoted = row->patch.state == PATCH_PROMOTED;
 
-	return json_pack("{s:I, s:o, s:o, s:s?, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+	bool led = promoted || row->patch.state == PATCH_LEARNING;
+
+	return json_pack("{s:I, s:o, s:o, s:s?, s:o, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "index", (json_int_t)row->index, "addr", json_addr(row->site.addr), "name",
 			 json_text(row->name), "subsystem", row->subsystem, "thunk",
 			 json_text(row->thunk), "type", row->site.is_jump ? "jump" : "call",
-			 "state", state_text(row->patch.state), "calls", count(row->calls), "share",
-			 json_number(row->share), "samples", count(row->samples), "miss",
+			 "state", state_text(row->patch.state), "way",
+			 led ? patch_way_text(row->patch.way) : NULL, "calls", count(row->calls),
+			 "share", json_number(row->share), "samples", count(row->samples), "miss",
 			 promoted ? count(row->miss) : json_null(), "track",
 			 row->patch.track ? json_addr(row->patch.track) : json_null(), "targets",
 			 row_targets(row));
@@ -141,10 +144,12 @@ static json_t *change_doc(struct guest *g, const struct engine_change *c, bool d
 	json_t *addr =
 		c->site < g->sites.count ? json_addr(g->sites.sites[c->site].addr) : json_null();
 
-	return json_pack("{s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "index",
+	return json_pack("{s:I, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "index",
 			 (json_int_t)c->site, "name", json_text(c->name), "addr", addr, "result",
-			 result_text(c->result, dry_run), "reason", json_text(change_reason(c)),
-			 "share", learned ? json_number(c->decision.share) : json_null(), "calls",
+			 result_text(c->result, dry_run), "way",
+			 c->result == PATCH_APPLIED && !dry_run ? patch_way_text(c->way) : NULL,
+			 "reason", json_text(change_reason(c)), "share",
+			 learned ? json_number(c->decision.share) : json_null(), "calls",
 			 learned ? count(c->decision.calls) : json_null(), "targets",
 			 change_targets(g, &c->decision), "hit",
 			 learned ? json_number(c->decision.hit) : json_null(), "fast_calls_per_s",
@@ -160,9 +165,13 @@ json_t *doc_change(const char *verb, struct guest *g, const struct engine_result
 	for (i = 0; i < r->count; i++)
 		json_array_append_new(
 			list, change_doc(g, &r->changes[i], r->dry_run, rows, rows ? n : 0));
-	return json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:I, s:o, s:s?, s:o}", "schema",
-			 JSON_SCHEMA, "kind", "change", "verb", verb, "dry_run", r->dry_run,
-			 "applied", (int)r->applied, "skipped", (int)r->skipped, "failed",
-			 (int)r->failed, "pause_us", (json_int_t)r->pause_us, "coverage",
-			 json_number(r->coverage), "undo", undo, "changes", list);
+	return json_pack("{s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:{s:i, s:i}, s:I, s:o, s:i, s:o, "
+			 "s:s?, s:o}",
+			 "schema", JSON_SCHEMA, "kind", "change", "verb", verb, "dry_run",
+			 r->dry_run, "applied", (int)r->applied, "skipped", (int)r->skipped,
+			 "failed", (int)r->failed, "applied_by", "host", (int)r->by[PATCH_WAY_HOST],
+			 "agent", (int)r->by[PATCH_WAY_AGENT], "pause_us", (json_int_t)r->pause_us,
+			 "agent_us", json_number((double)r->agent_ns / 1e3), "agent_rounds",
+			 (int)r->rounds, "coverage", json_number(r->coverage), "undo", undo,
+			 "changes", list);
 }

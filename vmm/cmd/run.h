@@ -17,6 +17,7 @@ struct run_options {
 	const char *kernel, *initrd, *cmdline; /* a Linux guest instead of an image */
 	struct cmd_list disks, nets;	       /* of a Linux guest */
 	bool no_agent;			       /* of a Linux guest */
+	enum engine_via via;
 	bool follow, detach, json;
 	double seconds; /* 0 = until it is stopped */
 };

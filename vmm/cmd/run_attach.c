@@ -38,6 +38,8 @@ static int make_engine(struct attach *a, struct error *err)
 		.hz = SAMPLER_DEFAULT_HZ,
 		.journal = journal,
 		.follow = a->o->follow,
+		.agent = a->m->agent,
+		.via = a->o->via,
 	};
 	struct engine_result result = {0};
 	int ret;

@@ -213,6 +213,7 @@ static void close_all(struct linux_run *r, bool keep_log)
 	control_server_stop(m->server);
 	if (r->pc)
 		machine_stop(r->pc->machine);
+	agent_port_hang_up(&r->devices.agent);
 	attach_stop(r->attach);
 	run_devices_close(&r->devices);
 	pc_close(r->pc);

@@ -64,6 +64,17 @@ static int get_share(const json_t *arguments, const char *name, double *out, str
 	return 0;
 }
 
+static int get_via(const json_t *arguments, enum engine_via *via, struct error *err)
+{
+	const json_t *v = json_object_get(arguments, "via");
+	const char *word = json_string_value(v);
+
+	if (!v || json_is_null(v) || (word && doc_via_parse(word, via)))
+		return 0;
+	return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
+			 "via: must be \"auto\", \"host\" or \"agent\"");
+}
+
 /* The client's working folder is not ours. */
 static int get_path(const json_t *arguments, const char **out, struct error *err)
 {
@@ -213,7 +224,7 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	struct guest *guest;
 	bool follow = false;
 	uint32_t *sites = NULL;
-	int r = only(arguments, "auto sites coverage dry_run follow", err);
+	int r = only(arguments, "auto sites coverage dry_run follow via", err);
 
 	if (!r)
 		r = monitor_engine(m, &guest, &engine, err);
@@ -222,6 +233,8 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 		r = engine_may_promote(engine, err);
 	if (!r)
 		r = get_share(arguments, "coverage", &p.coverage, err);
+	if (!r)
+		r = get_via(arguments, &p.via, err);
 	if (!r)
 		r = get_bool(arguments, "dry_run", &p.dry_run, err);
 	if (!r)
@@ -370,7 +383,7 @@ static int stop(void *ctx, const json_t *arguments, json_t **ret, struct error *
 const struct control_command serve_commands[] = {
 	{"query-status", "the guest, its workload, the engine and what is applied", query_status},
 	{"query-sites", "all sites, hottest first; {limit}", query_sites},
-	{"promote", "{auto: true | sites: [...], coverage, dry_run, follow}", promote},
+	{"promote", "{auto: true | sites: [...], coverage, dry_run, follow, via}", promote},
 	{"demote", "{all: true | sites: [...]}; ends following", demote},
 	{"verify", "compare guest memory with the journal, results with the host's", verify},
 	{"set-follow", "{on}: promote and watch by itself", set_follow},

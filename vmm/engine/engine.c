@@ -48,6 +48,7 @@ static void set_defaults(struct engine_config *c)
 	c->hz = c->hz ? c->hz : SAMPLER_DEFAULT_HZ;
 	c->learn_ms = c->learn_ms ? c->learn_ms : 100;
 	c->find_ms = c->find_ms ? c->find_ms : 150;
+	c->via = c->via ? c->via : ENGINE_VIA_AUTO;
 }
 
 int engine_create(struct guest *g, const struct engine_config *c, struct engine **out,
@@ -66,6 +67,7 @@ int engine_create(struct guest *g, const struct engine_config *c, struct engine 
 	e->sites = g->sites.count;
 	e->follow = c->follow;
 	e->fast_share = -1;
+	e->via = e->config.via;
 	e->start_ns = e->watch_ns = e->decay_ns = clock_ns();
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -78,6 +80,8 @@ int engine_create(struct guest *g, const struct engine_config *c, struct engine 
 		goto out_destroy;
 	e->refused = g->ops->may_patch(g, &e->refusal);
 	ret = patcher_create(g, e->refused ? NULL : c->journal, &e->patcher, err);
+	if (!ret && c->agent)
+		ret = patch_use_agent(e->patcher, c->agent, err);
 	if (!ret && !e->refused)
 		ret = start_sampler(e, err);
 	if (ret)
@@ -178,6 +182,7 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 	bool named = p->sites != NULL;
 
 	find_drain(e);
+	via_watch(e);
 	if (p->sites)
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)
@@ -201,11 +206,15 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 		ret = gone_check(e, err);
 	if (!ret)
 		ret = check_sites(e, p->sites, p->nsites, err);
+	e->via = p->via ? p->via : e->config.via;
+	if (!ret && !p->dry_run)
+		ret = via_check(e, e->via, err);
 	if (!ret) {
 		e->withdrawn = e->withdrawn && p->dry_run;
 		ret = promote_locked(e, p, r, err);
 		e->phase = patch_count(e->patcher, PATCH_PROMOTED) ? ENGINE_WATCH : ENGINE_IDLE;
 	}
+	e->via = e->config.via;
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }
@@ -261,7 +270,9 @@ int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, stru
 		d.site = requests[i].site;
 		settle_result_add(e, r, &d, &outcomes[i]);
 	}
-	r->pause_us = sum.pause_us;
+	settle_result_sum(r, &sum);
+	if (!ret && !sites) /* nothing leads there any more: the agent can free it */
+		(void)patch_reclaim(e->patcher, PATCH_WAY_AGENT);
 out_free:
 	free(requests);
 	free(outcomes);
@@ -279,6 +290,7 @@ int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engi
 	}
 	pthread_mutex_lock(&e->lock);
 	e->follow = false;
+	via_watch(e);
 	ret = engine_demote_locked(e, sites, n, r, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
@@ -291,6 +303,7 @@ int engine_verify(struct engine *e, struct patch_verify *v, struct error *err)
 	memset(v, 0, sizeof(*v));
 	pthread_mutex_lock(&e->lock);
 	ret = gone_check(e, err);
+	via_watch(e);
 	if (!ret)
 		ret = patch_verify(e->patcher, v, err);
 	pthread_mutex_unlock(&e->lock);

@@ -12,12 +12,27 @@
 #include "profile/store.h"
 #include "sample/sampler.h"
 
+struct agent;
+
+/* How bytes get into the guest; patch/patch.h. */
+enum engine_via {
+	ENGINE_VIA_DEFAULT, /* of a promotion: as the engine was told; of an engine: AUTO */
+	ENGINE_VIA_AUTO,    /* the agent for more than ENGINE_AUTO_SITES sites, if it may be used */
+	ENGINE_VIA_HOST,
+	ENGINE_VIA_AGENT,
+};
+/* A pause for so few sites is shorter than a talk with the agent, and a guest that runs without one
+ * is promoted the same. */
+#define ENGINE_AUTO_SITES 16
+
 struct engine_config {
 	struct policy_config policy;
 	const char *sampler; /* "auto", "off" or a name */
 	unsigned hz, learn_ms, find_ms;
 	const char *journal; /* path or NULL */
 	bool follow;	     /* promote by itself and watch */
+	struct agent *agent; /* NULL: this guest has no port for one. Outlives the engine. */
+	enum engine_via via;
 	/* Operations done so far by the guest (any unit), for "did it pay"; NULL = judged by no
 	 * one. */
 	uint64_t (*work)(void *ctx);
@@ -41,10 +56,21 @@ struct engine_status {
 	double fast_share; /* 1 - misses / estimated calls since promotion; negative when unknown */
 	uint64_t relearned, rolled_back;
 	double first_gain_s; /* start to first promotion; negative when none yet */
-	uint64_t arena_used[2], arena_total[2];
+	uint64_t arena_used[2], arena_total[2]; /* the host's */
 	bool arena_stays; /* it held tracks, and the host cannot know when nobody is inside any more
 			   */
 	struct error gone; /* exit_code 0, or: the guest runs another kernel, all is forgotten */
+	enum engine_via via;
+	unsigned promoted_by[PATCH_WAYS];
+	struct {
+		bool port; /* false: there is none, nor anything below */
+		const char *health;
+		char why[256]; /* why it cannot be used now; "" = it can */
+		char release[64];
+		uint64_t generation, conflicts; /* as it says itself, since its load */
+		uint64_t undone, quarantined;	/* seen in memory: led back by it; spoilt */
+		uint64_t arena_used[2], arena_total[2];
+	} agent;
 };
 
 struct engine_row { /* one site */
@@ -70,6 +96,7 @@ struct engine_change { /* one line of "promote"/"demote" output */
 	uint32_t site;
 	enum patch_result result;
 	enum patch_reason reason;
+	enum patch_way way; /* when applied */
 	struct policy_decision decision;
 	char name[96];
 };
@@ -78,8 +105,11 @@ struct engine_result {
 	struct engine_change *changes;
 	size_t count;
 	unsigned applied, skipped, failed;
-	int64_t pause_us; /* the longest */
-	double coverage;  /* expected, of counted calls */
+	int64_t pause_us;	 /* the longest */
+	unsigned by[PATCH_WAYS]; /* of the applied */
+	uint64_t agent_ns;	 /* in the guest, by the agent, all together */
+	unsigned rounds;	 /* of text_poke_bp */
+	double coverage;	 /* expected, of counted calls */
 	bool dry_run;
 };
 void engine_result_free(struct engine_result *r);
@@ -89,6 +119,7 @@ struct engine_promote {
 	size_t nsites;
 	double coverage; /* <= 0: the engine's default */
 	bool dry_run;
+	enum engine_via via;
 };
 
 /*

@@ -6,8 +6,6 @@
 
 /* Old samples fade with this half-life, so that a phase that ended stops to count. */
 #define DECAY_NS 1000000000ull
-/* A site needs this many samples before a learning track is spent on it outside a sweep. */
-#define MIN_HEAT 2
 #define STALE_NS 500000000ull
 
 static void take_edge(void *ctx, uint32_t site, gva_t target, uint32_t weight)
@@ -52,11 +50,11 @@ static bool choose(struct engine *e, uint32_t site, uint64_t now)
  * code, and an eighth of the counters, of which a promoted site takes few. How many sites may get
  * their first one.
  */
-static size_t sweep_room(const struct engine *e)
+static size_t sweep_room(struct engine *e, enum patch_way way)
 {
 	uint64_t used[2], total[2], code, data;
 
-	patch_arena_usage(e->patcher, PATCH_WAY_HOST, used, total);
+	patch_arena_usage(e->patcher, way, used, total);
 	code = used[0] < total[0] / 2 ? (total[0] / 2 - used[0]) / TRACK_MAX_BYTES : 0;
 	data = total[1] - total[1] / 8;
 	data = used[1] < data ? (data - used[1]) / sizeof(struct track_learn_table) : 0;
@@ -64,9 +62,9 @@ static size_t sweep_room(const struct engine *e)
 }
 
 /* May a sweep have this site? Takes from `room` what it costs. */
-static bool sweep_takes(const struct engine *e, uint32_t site, size_t *room)
+static bool sweep_takes(const struct engine *e, enum patch_way way, uint32_t site, size_t *room)
 {
-	if (patch_learned_before(e->patcher, PATCH_WAY_HOST, site))
+	if (patch_learned_before(e->patcher, way, site))
 		return true;
 	if (!*room)
 		return false;
@@ -77,14 +75,15 @@ static bool sweep_takes(const struct engine *e, uint32_t site, size_t *room)
 size_t find_choose(struct engine *e, size_t sweep)
 {
 	uint64_t now = clock_ns();
-	size_t chosen = 0, room = sweep_room(e);
+	enum patch_way way = via_way(e, e->sites);
+	size_t chosen = 0, room = sweep_room(e, way);
 	uint32_t s, seen;
 
 	for (s = 0; s < e->sites; s++) {
 		struct site_info *info = &e->info[s];
 
 		if (patch_site_state(e->patcher, s)->state == PATCH_ORIGINAL &&
-		    info->heat >= MIN_HEAT)
+		    info->heat >= FIND_MIN_HEAT)
 			chosen += choose(e, s, now);
 	}
 	/* Samples cannot name a tail jump's site, and rare sites get none: look at those in turn.
@@ -92,7 +91,7 @@ size_t find_choose(struct engine *e, size_t sweep)
 	for (seen = 0; sweep && seen < e->sites; seen++) {
 		s = e->sweep;
 		e->sweep = e->sites ? (s + 1) % e->sites : 0;
-		if (!e->info[s].learned_ns && sweep_takes(e, s, &room) && choose(e, s, now)) {
+		if (!e->info[s].learned_ns && sweep_takes(e, way, s, &room) && choose(e, s, now)) {
 			chosen++;
 			sweep--;
 		}
@@ -112,12 +111,13 @@ void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n)
 size_t find_choose_stale(struct engine *e)
 {
 	uint64_t now = clock_ns();
-	size_t chosen = 0, room = sweep_room(e);
+	enum patch_way way = via_way(e, e->sites);
+	size_t chosen = 0, room = sweep_room(e, way);
 	uint32_t s;
 
 	for (s = 0; s < e->sites; s++)
 		if (e->info[s].learned_ns < now - STALE_NS &&
-		    (e->info[s].rate > 0 || sweep_takes(e, s, &room)))
+		    (e->info[s].rate > 0 || sweep_takes(e, way, s, &room)))
 			chosen += choose(e, s, UINT64_MAX);
 	return chosen;
 }

@@ -196,13 +196,15 @@ void *follow_thread(void *engine)
 		if (e->stop || !l.drifted)
 			continue;
 		find_drain(e);
+		e->via = e->config.via;
+		via_watch(e);
 		/* Between rounds nothing learns; unless the pause that should have ended it failed
 		 * too. */
 		if (patch_count(e->patcher, PATCH_LEARNING))
 			settle_restore(e);
 		if (e->withdrawn && patch_count(e->patcher, PATCH_PROMOTED))
 			withdraw(&l);
-		if (e->follow && !e->refused)
+		if (e->follow && !e->refused && !via_check(e, e->via, NULL))
 			step(&l);
 		else
 			window_closed(&l,

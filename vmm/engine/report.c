@@ -35,6 +35,8 @@ void engine_get_status(struct engine *e, struct engine_status *s)
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_lock(&e->lock);
 	find_drain(e);
+	via_watch(e);
+	via_status(e, s);
 	s->phase = e->phase;
 	if (e->gone)
 		s->gone = e->refusal;

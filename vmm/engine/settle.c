@@ -80,6 +80,8 @@ void settle_result_add(struct engine *e, struct engine_result *r, const struct p
 	if (o) {
 		c->result = o->result;
 		c->reason = o->reason;
+		c->way = o->way;
+		r->by[o->way] += o->result == PATCH_APPLIED;
 		r->applied += o->result == PATCH_APPLIED;
 		r->skipped += o->result == PATCH_SKIPPED;
 		r->failed += o->result == PATCH_FAILED;
@@ -88,10 +90,19 @@ void settle_result_add(struct engine *e, struct engine_result *r, const struct p
 			      sizeof(c->name));
 }
 
+void settle_result_sum(struct engine_result *r, const struct patch_summary *sum)
+{
+	if (sum->pause_us > r->pause_us)
+		r->pause_us = sum->pause_us;
+	r->agent_ns += sum->agent_ns;
+	r->rounds += sum->rounds;
+}
+
 int settle_plan(struct engine *e, double coverage, bool named, struct engine_result *r,
 		struct error *err)
 {
-	static const struct patch_outcome same = {PATCH_SKIPPED, PATCH_REASON_SAME, 0};
+	static const struct patch_outcome same = {.result = PATCH_SKIPPED,
+						  .reason = PATCH_REASON_SAME};
 	const struct edge_table *edges = e->learned.total ? &e->learned : &e->sampled;
 	struct policy_decision *d = NULL;
 	size_t n = 0, i;
@@ -269,8 +280,7 @@ int settle_round(struct engine *e, double coverage, bool named, struct engine_re
 		goto out_restore;
 	if (result) {
 		tell(e, &r, named, result);
-		if (sum.pause_us > result->pause_us)
-			result->pause_us = sum.pause_us;
+		settle_result_sum(result, &sum);
 		result->coverage = e->coverage;
 	}
 	round_free(&r);

@@ -24,6 +24,7 @@ static void count_outcomes(struct engine *e, const struct patch_request *request
 		if (o->result == PATCH_APPLIED && requests[i].to == PATCH_PROMOTED) {
 			e->applied++;
 			e->info[requests[i].site].has_base = false;
+			e->info[requests[i].site].by_agent = o->way == PATCH_WAY_AGENT;
 			if (!e->first_gain_ns)
 				e->first_gain_ns = clock_ns();
 		} else if (o->result == PATCH_SKIPPED && o->reason != PATCH_REASON_SAME) {
@@ -44,6 +45,8 @@ static void add_pause(struct engine *e, const struct patch_summary *one, struct 
 	sum->write_ns += one->write_ns;
 	if (one->pause_us > sum->pause_us)
 		sum->pause_us = one->pause_us;
+	sum->agent_ns += one->agent_ns;
+	sum->rounds += one->rounds;
 }
 
 struct chunk { /* what is left to do of one pause's worth */
@@ -53,15 +56,27 @@ struct chunk { /* what is left to do of one pause's worth */
 	size_t n;
 };
 
-/* Hand the outcomes back and keep what the pause had no time for. */
-static void keep_rest(struct chunk *c, struct patch_outcome *outcomes)
+/* Another try: the pause had no time for it, or the agent's arena, which is small, no room. */
+static bool try_again(const struct engine *e, struct patch_request *r,
+		      const struct patch_outcome *o)
+{
+	if (o->result == PATCH_FAILED && o->reason == PATCH_REASON_PAUSE)
+		return true;
+	if (o->result != PATCH_SKIPPED || o->reason != PATCH_REASON_ARENA_FULL ||
+	    r->way != PATCH_WAY_AGENT || e->via == ENGINE_VIA_AGENT)
+		return false;
+	r->way = PATCH_WAY_HOST;
+	return true;
+}
+
+/* Hand the outcomes back and keep what gets another try. */
+static void keep_rest(const struct engine *e, struct chunk *c, struct patch_outcome *outcomes)
 {
 	size_t i, left = 0;
 
 	for (i = 0; i < c->n; i++) {
 		outcomes[c->index[i]] = c->outcomes[i];
-		if (c->outcomes[i].result != PATCH_FAILED ||
-		    c->outcomes[i].reason != PATCH_REASON_PAUSE)
+		if (!try_again(e, &c->requests[i], &c->outcomes[i]))
 			continue;
 		c->requests[left] = c->requests[i];
 		c->index[left++] = c->index[i];
@@ -71,8 +86,9 @@ static void keep_rest(struct chunk *c, struct patch_outcome *outcomes)
 
 /* A loaded host stops its guest too late, or a pause is over before all is written: what is left
  * gets another. */
-static int write_chunk(struct engine *e, const struct patch_request *requests, size_t n,
-		       struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
+static int write_chunk(struct engine *e, enum patch_way way, const struct patch_request *requests,
+		       size_t n, struct patch_outcome *outcomes, struct patch_summary *sum,
+		       struct error *err)
 {
 	struct patch_summary one;
 	struct chunk c = {.n = n};
@@ -81,8 +97,10 @@ static int write_chunk(struct engine *e, const struct patch_request *requests, s
 	int ret = 0;
 
 	memcpy(c.requests, requests, n * sizeof(*requests));
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		c.requests[i].way = way;
 		c.index[i] = (uint16_t)i;
+	}
 	for (try = 0; c.n && try < PAUSE_TRIES; try++) {
 		if (try)
 			clock_sleep_ms(PAUSE_AGAIN_MS);
@@ -92,7 +110,7 @@ static int write_chunk(struct engine *e, const struct patch_request *requests, s
 		if (ret)
 			return ret;
 		add_pause(e, &one, sum);
-		keep_rest(&c, outcomes);
+		keep_rest(e, &c, outcomes);
 	}
 	for (i = 0; !ret && i < n; i++) {
 		sum->skipped += outcomes[i].result == PATCH_SKIPPED;
@@ -104,13 +122,14 @@ static int write_chunk(struct engine *e, const struct patch_request *requests, s
 int settle_write(struct engine *e, const struct patch_request *requests, size_t n,
 		 struct patch_outcome *outcomes, struct patch_summary *sum, struct error *err)
 {
+	enum patch_way way = via_way(e, n);
 	size_t at, count;
 	int ret = 0;
 
 	memset(sum, 0, sizeof(*sum));
 	for (at = 0; !ret && at < n; at += count) {
 		count = n - at < PAUSE_SITES ? n - at : PAUSE_SITES;
-		ret = write_chunk(e, requests + at, count, outcomes + at, sum, err);
+		ret = write_chunk(e, way, requests + at, count, outcomes + at, sum, err);
 	}
 	if (ret == -ESTALE)
 		(void)gone_check(e, NULL); /* the same words as in *err */

@@ -24,9 +24,18 @@ struct site_info {
 	uint8_t backoff; /* rounds in a row that changed nothing */
 	bool has_base;	 /* miss_base belongs to the track in place */
 	bool chosen;	 /* in the round being learned */
+	bool by_agent;	 /* last promoted by it */
 };
 
 #define ENGINE_PAUSES 1024 /* latest pause times kept for the percentiles */
+
+struct engine_agent {	 /* as last looked at */
+	unsigned health; /* enum agent_health */
+	uint64_t generation, greetings, events, looked_ns;
+	uint32_t undone_there;		       /* by its own count */
+	uint64_t undone, arrived, quarantined; /* as memory had it, since the start */
+	bool again;			       /* a site was busy */
+};
 
 struct engine {
 	pthread_mutex_t lock;
@@ -39,6 +48,8 @@ struct engine {
 	struct guest *guest;
 	struct engine_config config;
 	struct patcher *patcher;
+	enum engine_via via; /* of the operation in progress */
+	struct engine_agent agent;
 	struct error refusal; /* why this guest is left alone, when `refused` */
 	int refused;	      /* 0 or negative errno of may_patch */
 
@@ -68,7 +79,18 @@ int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, stru
 /* engine.c: why this guest is left alone, or 0. */
 int engine_refused_locked(const struct engine *e, struct error *err);
 
+/* via.c */
+/* May promotions go by that way now? Errors of patch_ready(). */
+int via_check(struct engine *e, enum engine_via via, struct error *err);
+/* The way for a change of so many sites. */
+enum patch_way via_way(struct engine *e, size_t sites);
+/* Books what the agent did by itself. Cheap when nothing happened. */
+void via_watch(struct engine *e);
+void via_status(struct engine *e, struct engine_status *s);
+
 /* find.c */
+/* A site needs this many samples before a learning track is spent on it outside a sweep. */
+#define FIND_MIN_HEAT 2
 void find_drain(struct engine *e);
 /* Mark info[].chosen for a round: sites that were sampled, plus up to `sweep` never learned ones.
  * Returns how many. */
@@ -109,6 +131,8 @@ void settle_request_kept(const struct engine *e, uint32_t site, struct patch_req
 void settle_restore(struct engine *e);
 void settle_result_add(struct engine *e, struct engine_result *r, const struct policy_decision *d,
 		       const struct patch_outcome *o);
+/* Pauses and rounds of one settle_apply(). */
+void settle_result_sum(struct engine_result *r, const struct patch_summary *sum);
 
 /* gone.c. Pauses. -ESTALE: the guest runs another kernel, everything is forgotten; else 0, also
  * when nobody can tell now. */

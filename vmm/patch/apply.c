@@ -67,6 +67,7 @@ static void settle(struct patcher *p, const struct plan *plan, struct patch_outc
 
 		o->result = w->result;
 		o->reason = w->reason;
+		o->way = plan->way;
 		if (o->result == PATCH_APPLIED) {
 			patcher_book(p, e->site, e->track, w->new);
 			applied++;

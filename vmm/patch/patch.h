@@ -53,6 +53,7 @@ struct patch_request {
 struct patch_outcome { /* one a request, same order */
 	enum patch_result result;
 	enum patch_reason reason;
+	enum patch_way way; /* that applied it */
 	gva_t track;
 };
 
@@ -143,6 +144,7 @@ int patch_clear_learn(struct patcher *p, uint32_t site);
 
 struct patch_verify {
 	unsigned sites, agree, differ, unreadable;
+	unsigned by[PATCH_WAYS]; /* on a track, by whoever led there */
 	unsigned busy;	    /* as they should be but for an int3: a probe, or the guest patches */
 	unsigned first_bad; /* site index, valid when differ + unreadable > 0 */
 };

@@ -91,6 +91,8 @@ int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
 		f = worse(f, check_tracks(p, PATCH_WAY_HOST, true, i));
 		f = worse(f, check_tracks(p, PATCH_WAY_AGENT, agent, i));
 		v->sites++;
+		if (p->slots[i].now.track)
+			v->by[p->slots[i].now.way]++;
 		if (f > BUSY && !v->differ && !v->unreadable)
 			v->first_bad = i;
 		v->agree += f == AGREES;

@@ -73,17 +73,32 @@ static json_t *skipped_reasons(const json_t *doc)
 	return by;
 }
 
+/* What it cost: pauses by the host's way, none by the agent's. */
+static struct text how_long(const json_t *doc)
+{
+	double pause = doc_amount(doc, "pause_us"), rounds = doc_amount(doc, "agent_rounds");
+	struct text t = {"nothing had to be written"};
+	size_t used = 0;
+
+	if (rounds > 0)
+		used = (size_t)snprintf(t.s, sizeof(t.s),
+					"the agent wrote for %.100s in %.50s %s, without a pause",
+					number_micros(doc_number(doc, "agent_us")).s,
+					number_count(rounds).s, rounds == 1 ? "round" : "rounds");
+	if (pause > 0)
+		snprintf(t.s + used, sizeof(t.s) - used, "%sno pause was longer than %.100s",
+			 used ? "; of the host " : "", number_micros(pause).s);
+	return t;
+}
+
 static void verdict(const struct show *s, const json_t *doc)
 {
 	const char *verb = doc_string(doc, "verb");
 	bool demote = verb && !strcmp(verb, "demote");
-	double applied = doc_amount(doc, "applied"), pause = doc_amount(doc, "pause_us");
+	double applied = doc_amount(doc, "applied");
 	double coverage = doc_number(doc, "coverage");
-	struct text took = {"nothing had to be written"};
+	struct text took = how_long(doc);
 
-	if (pause > 0)
-		snprintf(took.s, sizeof(took.s), "no pause was longer than %.100s",
-			 number_micros(pause).s);
 	if (doc_true(doc, "dry_run"))
 		lines_text(s, 0, STYLE_HEAD, "Dry run: nothing was touched.%s",
 			   doc_length(doc, "changes") ? ""

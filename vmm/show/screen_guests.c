@@ -120,6 +120,33 @@ static void promotion_items(const struct show *s, const json_t *doc)
 		   fast < 0 ? "-" : number_percent(fast).s);
 }
 
+/* "40 of 43 promotions": those that went by the agent's way. */
+static void agent_items(const struct show *s, const json_t *doc)
+{
+	const json_t *a = doc_get(doc, "agent");
+	const char *health = doc_string(a, "health"), *why = doc_string(a, "why");
+	const char *release = doc_string(a, "release");
+	bool usable = health && !why;
+
+	if (!health)
+		return;
+	lines_item(s, "Agent", usable ? STYLE_PLAIN : STYLE_WARN,
+		   "%s%s%s, made %s of the promotions; undid %s by itself, conflicts %s",
+		   style_clean(s, health).s, release ? ", kernel " : "",
+		   release ? style_clean(s, release).s : "",
+		   number_count(doc_number(doc, "promotions.promoted_by.agent")).s,
+		   number_count(doc_number(a, "undone")).s,
+		   number_count(doc_number(a, "conflicts")).s);
+	if (why)
+		lines_item(s, "", STYLE_WARN, "not used: %s", style_clean(s, why).s);
+	if (usable)
+		lines_item(s, "", STYLE_DIM, "its arena: tracks %s of %s, counters %s of %s",
+			   number_bytes(doc_number(a, "arena.code_used")).s,
+			   number_bytes(doc_number(a, "arena.code_total")).s,
+			   number_bytes(doc_number(a, "arena.data_used")).s,
+			   number_bytes(doc_number(a, "arena.data_total")).s);
+}
+
 static void arena_item(const struct show *s, const json_t *doc)
 {
 	const json_t *a = doc_get(doc, "arena");
@@ -152,6 +179,7 @@ void screen_status(const struct show *s, const json_t *doc)
 		   number_micros(doc_number(doc, "pauses.p50_us")).s,
 		   number_micros(doc_number(doc, "pauses.p99_us")).s);
 	arena_item(s, doc);
+	agent_items(s, doc);
 }
 
 static void no_sites(const struct show *s)
