@@ -42,6 +42,7 @@ static void tailcall_document(void)
 	CU_ASSERT_STRING_EQUAL(json_string_value(at(doc, "bench")), "tailcall");
 	CU_ASSERT_EQUAL(json_integer_value(at(doc, "repetitions")), 1024);
 	CU_ASSERT_EQUAL(json_integer_value(at(doc, "rounds")), 2);
+	CU_ASSERT_EQUAL(json_integer_value(at(doc, "guests")), 2);
 	CU_ASSERT_TRUE(json_integer_value(at(doc, "slots")) > 0);
 	/* A single slot takes one poke, a pair two. */
 	CU_ASSERT_TRUE(json_integer_value(at(doc, "pokes")) > json_integer_value(at(doc, "slots")));

@@ -350,6 +350,90 @@ static void test_a_lost_write(void)
 	end();
 }
 
+/* --- another way of writing: an agent, that the guest runs on beside --- */
+
+static struct agent {
+	struct applier applier; /* first: ops get this pointer */
+	unsigned calls, graces;
+	gva_t start, end, order[8];
+	bool silent; /* the request went out, and nobody answered */
+	int fail;
+} agent;
+
+static int agent_write(struct applier *self, struct applier_write *w, size_t n,
+		       struct applier_done *done, struct error *e)
+{
+	struct agent *g = (struct agent *)self;
+
+	if (g->fail)
+		return error_set(e, HOTRAIL_EXIT_FAILED, g->fail, "the agent is gone");
+	CU_ASSERT_EQUAL(n, 1); /* each step is seen by all before the next begins */
+	CU_ASSERT_TRUE(w->whole && w->len == 5);
+	g->order[g->calls++ % 8] = w->addr;
+	done->rounds = 1;
+	w->doubt = g->silent;
+	w->result = g->silent ? PATCH_FAILED : PATCH_APPLIED;
+	if (!g->silent)
+		memcpy(fake_bytes(&f, w->addr), w->new, w->len);
+	return 0;
+}
+
+static int agent_grace(struct applier *self, gva_t start, gva_t to, struct error *e)
+{
+	struct agent *g = (struct agent *)self;
+
+	g->start = start;
+	g->end = to;
+	g->graces++;
+	return 0;
+}
+
+static void begin_agent(void)
+{
+	static const struct applier_ops agent_ops = {
+		.name = "agent", .write = agent_write, .grace = agent_grace};
+
+	setup();
+	agent = (struct agent){.applier = {.ops = &agent_ops, .guest = &f.guest}};
+	CU_ASSERT_EQUAL_FATAL(pairs_create(&f.guest, &agent.applier, list, 2, NULL, &p, &err), 0);
+}
+
+static void test_an_agent_takes_the_same_steps(void)
+{
+	begin_agent();
+	CU_ASSERT_EQUAL(set(0, PROGRAM), 0);
+	CU_ASSERT_EQUAL(agent.order[0], TARGET);
+	CU_ASSERT_EQUAL(agent.order[1], BYPASS);
+	CU_ASSERT_EQUAL(agent.graces, 0);
+	f.guest_ops.preempts = true; /* it knows when tasks have left */
+	CU_ASSERT_EQUAL(set(0, 0), 0);
+	CU_ASSERT_EQUAL(agent.order[2], BYPASS);
+	CU_ASSERT_EQUAL(agent.order[3], TARGET);
+	CU_ASSERT_EQUAL(agent.calls, 4);
+	CU_ASSERT_EQUAL(agent.graces, 1);
+	CU_ASSERT_EQUAL(agent.start, BYPASS + 5);
+	CU_ASSERT_EQUAL(agent.end, TARGET + 5);
+	CU_ASSERT_EQUAL(f.pauses, 0);
+	CU_ASSERT_EQUAL(memcmp(before, f.memory, FAKE_TEXT), 0);
+	end();
+}
+
+static void test_an_agent_that_is_lost(void)
+{
+	begin_agent();
+	agent.fail = -ENOTCONN;
+	CU_ASSERT_EQUAL(set(0, PROGRAM), -ENOTCONN);
+	agent.fail = 0;
+	CU_ASSERT_EQUAL(set(0, PROGRAM), 0);
+	/* It may still do what it was asked: nobody may build on what memory says now. */
+	agent.silent = true;
+	CU_ASSERT_EQUAL(set(0, 0), -EUCLEAN);
+	agent.silent = false;
+	CU_ASSERT_EQUAL(set(0, 0), -EUCLEAN);
+	CU_ASSERT_EQUAL(state(0), PAIR_DIRECT);
+	end();
+}
+
 static const struct suite_test tests[] = {
 	{"what the bytes of two slots mean", test_what_bytes_mean},
 	{"the steps of every change", test_the_steps},
@@ -366,6 +450,8 @@ static const struct suite_test tests[] = {
 	{"a CPU between the slots is waited for", test_a_cpu_between_the_slots_is_waited_for},
 	{"a preemptible guest keeps its target", test_a_preemptible_guest_keeps_its_target},
 	{"a lost write is taken back", test_a_lost_write},
+	{"an agent takes the same steps", test_an_agent_takes_the_same_steps},
+	{"an agent that is lost", test_an_agent_that_is_lost},
 };
 
 SUITE_MAIN("pair", tests, 60)

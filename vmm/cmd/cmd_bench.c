@@ -12,7 +12,7 @@ static struct bench_options options = {.vcpus = 2, .window_ms = 300, .seconds = 
 
 static const struct cmd_option option_table[] = {
 	{"rounds", 'r', CMD_UNSIGNED, &options.rounds, "N",
-	 "rounds, all variants in each (default 7, tailcall 21, linux 3)", 1, BENCH_MAX_ROUNDS},
+	 "rounds, all variants in each (default 7, tailcall 25, linux 3)", 1, BENCH_MAX_ROUNDS},
 	{"window", 'w', CMD_UNSIGNED, &options.window_ms, "MS",
 	 "yard: how long one build runs in a round", 10, 60000},
 	{"kernel", 0, CMD_TEXT, &options.kernel, "FILE", "linux: kernel of the guest", 0, 0},
@@ -63,7 +63,7 @@ struct bench {
 
 static const struct bench benches[] = {
 	{"micro", "bench-micro", "wrong_calls", 7, bench_micro},
-	{"tailcall", "bench-tailcall", "wrong_calls", 21, bench_tailcall},
+	{"tailcall", "bench-tailcall", "wrong_calls", 25, bench_tailcall},
 	{"yard", "bench-yard", "wrong_calls", 7, bench_yard},
 	{"linux", "bench-linux", "failures", 3, bench_linux},
 };

@@ -47,9 +47,10 @@ void screen_bench_tailcall(const struct show *s, const json_t *doc)
 	unsigned i;
 
 	lines_text(s, 0, STYLE_HEAD,
-		   "Tail jumps from parser to parser, %s machine, %s interleaved rounds, medians",
+		   "Tail jumps from parser to parser, %s machine, %s rounds in %s guests, medians",
 		   style_clean(s, doc_string(doc, "machine")).s,
-		   number_count(doc_number(doc, "rounds")).s);
+		   number_count(doc_number(doc, "rounds")).s,
+		   number_count(doc_number(doc, "guests")).s);
 	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		row(t, ways[i].what, doc_get(variants, ways[i].key));
 	table_print(t, 0);
