@@ -472,13 +472,13 @@ static void a_profile_starts_another_guest_warm(void)
 
 	c.sampler = "off";
 	start(&r, &c);
-	CU_ASSERT_EQUAL(engine_warm(r.e, profile, &result, &err), 0);
+	CU_ASSERT_EQUAL(engine_warm(r.e, profile, ENGINE_VIA_DEFAULT, &result, &err), 0);
 	/* Nearly the same: calls to targets that no table could hold are not in a profile. */
 	CU_ASSERT_TRUE(result.applied * 10 >= applied * 9);
 	CU_ASSERT_EQUAL(result.failed, 0);
 	engine_result_free(&result);
 	profile->build_id[0] ^= 1;
-	CU_ASSERT_EQUAL(engine_warm(r.e, profile, &result, &err), -EINVAL);
+	CU_ASSERT_EQUAL(engine_warm(r.e, profile, ENGINE_VIA_DEFAULT, &result, &err), -EINVAL);
 	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_REFUSED);
 	profile_free(profile);
 	finish(&r);

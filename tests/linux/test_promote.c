@@ -213,7 +213,7 @@ static void cycles(const struct profile *profile)
 	CU_ASSERT_EQUAL_FATAL(engine_create(guest, &c, &e, &err), 0);
 	for (i = 0; i < count; i++) {
 		tries = 0;
-		while (again(engine_warm(e, profile, &r, &err), &err, &tries))
+		while (again(engine_warm(e, profile, ENGINE_VIA_HOST, &r, &err), &err, &tries))
 			;
 		promoted += r.applied;
 		most = r.applied > most ? r.applied : most;

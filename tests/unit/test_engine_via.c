@@ -40,7 +40,7 @@ static int warm(unsigned n)
 						 .target_offset = fake_function(i) - FAKE_BASE,
 						 .count = 1000};
 	engine_result_free(&res);
-	return engine_warm(e, &profile, &res, &err);
+	return engine_warm(e, &profile, ENGINE_VIA_DEFAULT, &res, &err);
 }
 
 static struct engine_status *status(void)

@@ -47,7 +47,7 @@ static int make_engine(struct attach *a, struct error *err)
 	registry_path(&a->m->entry, "journal", journal, sizeof(journal));
 	ret = engine_create(a->guest, &c, &a->engine, err);
 	if (!ret && a->profile) {
-		ret = engine_warm(a->engine, a->profile, &result, err);
+		ret = engine_warm(a->engine, a->profile, ENGINE_VIA_DEFAULT, &result, err);
 		engine_result_free(&result);
 	}
 	return ret;

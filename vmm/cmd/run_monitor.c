@@ -86,7 +86,7 @@ static int warm_up(struct run *r, struct error *err)
 
 	if (!r->profile)
 		return 0;
-	ret = engine_warm(r->m.engine, r->profile, &result, err);
+	ret = engine_warm(r->m.engine, r->profile, ENGINE_VIA_DEFAULT, &result, err);
 	engine_result_free(&result);
 	return ret;
 }

@@ -363,7 +363,7 @@ static int load_profile(void *ctx, const json_t *arguments, json_t **ret, struct
 		r = profile_load(path, &p, err);
 	if (r)
 		return r;
-	r = engine_warm(engine, p, &result, err);
+	r = engine_warm(engine, p, ENGINE_VIA_DEFAULT, &result, err);
 	profile_free(p);
 	if (!r)
 		return answer_change(m, "promote", "demote", false, &result, ret, err);

@@ -163,7 +163,7 @@ int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, stru
 int engine_verify(struct engine *e, struct patch_verify *v, struct error *err);
 int engine_profile(struct engine *e, struct profile **out, struct error *err);
 /* Start warm: promote from a profile of the same build without learning. */
-int engine_warm(struct engine *e, const struct profile *p, struct engine_result *r,
-		struct error *err);
+int engine_warm(struct engine *e, const struct profile *p, enum engine_via via,
+		struct engine_result *r, struct error *err);
 
 #endif

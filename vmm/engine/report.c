@@ -221,8 +221,8 @@ static size_t load_edges(struct engine *e, const struct profile *p)
 	return taken;
 }
 
-int engine_warm(struct engine *e, const struct profile *p, struct engine_result *r,
-		struct error *err)
+int engine_warm(struct engine *e, const struct profile *p, enum engine_via via,
+		struct engine_result *r, struct error *err)
 {
 	int ret;
 
@@ -236,12 +236,19 @@ int engine_warm(struct engine *e, const struct profile *p, struct engine_result 
 	ret = engine_refused_locked(e, err);
 	if (ret)
 		goto out_unlock;
+	via_watch(e);
+	e->via = via ? via : e->config.via;
+	ret = via_check(e, e->via, err);
+	if (ret)
+		goto out_via;
 	e->withdrawn = false;
 	if (p->count && !load_edges(e, p))
 		ret = error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
 				"no edge of the profile fits this guest's sites");
 	else
 		ret = settle_round(e, 0, false, r, err);
+out_via:
+	e->via = e->config.via;
 out_unlock:
 	pthread_mutex_unlock(&e->lock);
 	return ret;
