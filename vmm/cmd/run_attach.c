@@ -7,6 +7,7 @@
 #include "cmd/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ static int look(struct attach *a)
 		monitor_wait_for(a->m, &err);
 	else
 		monitor_publish(a->m, a->guest, a->engine);
+	malloc_trim(0); /* the kernel was unpacked and read: most of that memory is free again */
 	return ret;
 }
 
