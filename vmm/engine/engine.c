@@ -217,10 +217,15 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 	}
 	e->via = e->config.via;
 	pthread_mutex_unlock(&e->lock);
-	/* A round over thousands of sites needs more memory than it leaves behind; the C library would
-	 * keep it resident. Takes far less than the round. */
+	/* A round over thousands of sites needs more memory than it leaves behind; the C library
+	 * would keep it resident. Takes far less than the round. */
 	malloc_trim(0);
 	return ret;
+}
+
+uint32_t engine_tick(const struct engine *e)
+{
+	return (uint32_t)((clock_ns() - e->start_ns) / ENGINE_TICK_NS) + 1;
 }
 
 int engine_refused_locked(const struct engine *e, struct error *err)

@@ -5,8 +5,8 @@
 #include "util/clock.h"
 
 /* Old samples fade with this half-life, so that a phase that ended stops to count. */
-#define DECAY_NS 1000000000ull
-#define STALE_NS 500000000ull
+#define DECAY_NS    1000000000ull
+#define STALE_TICKS (500000000ull / ENGINE_TICK_NS)
 
 static void take_edge(void *ctx, uint32_t site, gva_t target, uint32_t weight)
 {
@@ -14,7 +14,8 @@ static void take_edge(void *ctx, uint32_t site, gva_t target, uint32_t weight)
 
 	if (site >= e->sites)
 		return;
-	e->info[site].samples += weight;
+	if (e->info[site].samples <= UINT32_MAX - weight)
+		e->info[site].samples += weight;
 	e->info[site].heat += weight;
 	/* A target that is no function start was read from a guest that lied or was mid-switch. */
 	if (target && !e->guest->ops->is_target(e->guest, target))
@@ -34,12 +35,12 @@ void find_drain(struct engine *e)
 	}
 }
 
-static bool choose(struct engine *e, uint32_t site, uint64_t now)
+static bool choose(struct engine *e, uint32_t site, uint32_t now)
 {
 	struct site_info *info = &e->info[site];
 	enum patch_state state = patch_site_state(e->patcher, site)->state;
 
-	if (info->chosen || state == PATCH_QUARANTINED || now < info->retry_ns)
+	if (info->chosen || state == PATCH_QUARANTINED || now < info->retry)
 		return false;
 	info->chosen = true;
 	return true;
@@ -74,7 +75,7 @@ static bool sweep_takes(const struct engine *e, enum patch_way way, uint32_t sit
 
 size_t find_choose(struct engine *e, size_t sweep)
 {
-	uint64_t now = clock_ns();
+	uint32_t now = engine_tick(e);
 	enum patch_way way = via_way(e, e->sites);
 	size_t chosen = 0, room = sweep_room(e, way);
 	uint32_t s, seen;
@@ -91,7 +92,7 @@ size_t find_choose(struct engine *e, size_t sweep)
 	for (seen = 0; sweep && seen < e->sites; seen++) {
 		s = e->sweep;
 		e->sweep = e->sites ? (s + 1) % e->sites : 0;
-		if (!e->info[s].learned_ns && sweep_takes(e, way, s, &room) && choose(e, s, now)) {
+		if (!e->info[s].learned && sweep_takes(e, way, s, &room) && choose(e, s, now)) {
 			chosen++;
 			sweep--;
 		}
@@ -101,7 +102,7 @@ size_t find_choose(struct engine *e, size_t sweep)
 
 void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n)
 {
-	uint64_t now = clock_ns();
+	uint32_t now = engine_tick(e);
 	size_t i;
 
 	for (i = 0; i < n; i++)
@@ -110,14 +111,14 @@ void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n)
 
 size_t find_choose_stale(struct engine *e)
 {
-	uint64_t now = clock_ns();
+	uint32_t now = engine_tick(e);
 	enum patch_way way = via_way(e, e->sites);
 	size_t chosen = 0, room = sweep_room(e, way);
 	uint32_t s;
 
 	for (s = 0; s < e->sites; s++)
-		if (e->info[s].learned_ns < now - STALE_NS &&
+		if ((!e->info[s].learned || e->info[s].learned + STALE_TICKS < now) &&
 		    (e->info[s].rate > 0 || sweep_takes(e, way, s, &room)))
-			chosen += choose(e, s, UINT64_MAX);
+			chosen += choose(e, s, UINT32_MAX);
 	return chosen;
 }

@@ -84,12 +84,12 @@ static void new_phase(struct loop *l)
 	for (s = 0; s < e->sites; s++) {
 		struct site_info *info = &e->info[s];
 
-		info->retry_ns = 0;
+		info->retry = 0;
 		info->backoff = 0;
 		if (patch_site_state(e->patcher, s)->state == PATCH_PROMOTED)
 			find_choose_drifted(e, &s, 1);
 		else
-			info->learned_ns = 0; /* the sweep takes it */
+			info->learned = 0; /* the sweep takes it */
 	}
 	l->before = 0; /* the old phase's speed says nothing about this one */
 	l->judged = true;

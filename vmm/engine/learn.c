@@ -99,7 +99,7 @@ static void fold_round(struct engine *e, double seconds)
 			continue;
 		if (!patch_read_learn(e->patcher, s, &table))
 			fold_table(e, s, &table, seconds);
-		e->info[s].learned_ns = clock_ns();
+		e->info[s].learned = engine_tick(e);
 		e->info[s].heat = 0;
 	}
 }
@@ -134,7 +134,7 @@ static int learn_group(struct engine *e, unsigned g, unsigned groups,
 		if (outcomes[i].result == PATCH_APPLIED) /* it may hold an earlier round's counts */
 			patch_clear_learn(e->patcher, requests[i].site);
 		else if (outcomes[i].reason == PATCH_REASON_PROTECTED)
-			e->info[requests[i].site].learned_ns = UINT64_MAX; /* nothing will change */
+			e->info[requests[i].site].learned = UINT32_MAX; /* nothing will change */
 	}
 	count_for(e, groups > 1 ? e->config.learn_ms / 2 : e->config.learn_ms);
 	fold_round(e, (clock_ns() - begin) / 1e9);

@@ -215,7 +215,7 @@ static size_t load_edges(struct engine *e, const struct profile *p)
 			continue;
 		edge_add(&e->learned, s, target, count);
 		e->info[s].rate += count;
-		e->info[s].learned_ns = clock_ns();
+		e->info[s].learned = engine_tick(e);
 		taken++;
 	}
 	return taken;

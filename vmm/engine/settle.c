@@ -9,7 +9,7 @@
 #include "util/clock.h"
 
 /* A site whose learning changed nothing waits this long before the next, doubled each time. */
-#define RETRY_NS	1000000000ull
+#define RETRY_TICKS	(1000000000ull / ENGINE_TICK_NS)
 #define RETRY_MAX_SHIFT 6
 
 void settle_request_kept(const struct engine *e, uint32_t site, struct patch_request *r)
@@ -149,12 +149,12 @@ static bool request_for(struct engine *e, const struct policy_decision *d, struc
 	return info->chosen;
 }
 
-static void back_off(struct site_info *info, bool changed)
+static void back_off(const struct engine *e, struct site_info *info, bool changed)
 {
 	info->backoff = changed				  ? 0
 			: info->backoff < RETRY_MAX_SHIFT ? info->backoff + 1
 							  : info->backoff;
-	info->retry_ns = changed ? 0 : clock_ns() + (RETRY_NS << (info->backoff - 1));
+	info->retry = changed ? 0 : engine_tick(e) + (uint32_t)(RETRY_TICKS << (info->backoff - 1));
 }
 
 /* Did the round end where it began for this site? */
@@ -201,7 +201,8 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 			continue;
 		if (request_for(e, &r->decisions[i], &r->requests[r->n])) {
 			if (e->info[s].chosen)
-				back_off(&e->info[s], changed_by(&e->info[s], &r->requests[r->n]));
+				back_off(e, &e->info[s],
+					 changed_by(&e->info[s], &r->requests[r->n]));
 			r->decision_of[r->n++] = i;
 		}
 		e->info[s].chosen = false;
@@ -209,7 +210,7 @@ static int round_fill(struct engine *e, double coverage, bool named, struct roun
 	for (s = 0; s < e->sites; s++) { /* learned, but nobody called: as it was */
 		if (!e->info[s].chosen)
 			continue;
-		back_off(&e->info[s], false);
+		back_off(e, &e->info[s], false);
 		e->info[s].chosen = false;
 		r->decision_of[r->n] = SIZE_MAX;
 		settle_request_kept(e, s, &r->requests[r->n++]);

@@ -10,21 +10,21 @@
 /* Rates are kept per second whatever the length of the round they were counted in. Packed: a
  * kernel has thousands of sites. */
 struct site_info {
-	uint64_t samples;    /* attributed so far */
-	uint64_t learned_ns; /* 0 = never */
-	uint64_t retry_ns;   /* not learned again before this */
-	uint32_t heat;	     /* attributed since the site was last learned */
-	uint32_t miss_base;  /* counter at the start of the present watch window */
-	float rate;	  /* calls/s in its last learning round, 0 = none seen or never learned */
-	float miss_share; /* expected of its track: 1 - hit of the decision */
+	uint32_t samples;   /* attributed so far; stays at its end */
+	uint32_t learned;   /* engine_tick(); 0 = never, UINT32_MAX = never again */
+	uint32_t retry;	    /* not learned again before this engine_tick() */
+	uint32_t heat;	    /* attributed since the site was last learned */
+	uint32_t miss_base; /* counter at the start of the present watch window */
+	float rate;	    /* calls/s in its last learning round, 0 = none seen or never learned */
+	float miss_share;   /* expected of its track: 1 - hit of the decision */
 	/* What it was promoted to before this round: the low halves, which sign-extend to the
 	 * address as they do in the track's compare. Read them by learn_kept(). */
 	int32_t kept[HOTRAIL_MAX_TARGETS];
 	uint8_t nkept;
-	uint8_t backoff; /* rounds in a row that changed nothing */
-	bool has_base;	 /* miss_base belongs to the track in place */
-	bool chosen;	 /* in the round being learned */
-	bool by_agent;	 /* last promoted by it */
+	uint8_t backoff;   /* rounds in a row that changed nothing */
+	bool has_base : 1; /* miss_base belongs to the track in place */
+	bool chosen : 1;   /* in the round being learned */
+	bool by_agent : 1; /* last promoted by it */
 };
 
 #define ENGINE_PAUSES 1024 /* latest pause times kept for the percentiles */
@@ -76,6 +76,9 @@ struct engine {
 int engine_demote_locked(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 			 struct error *err);
 
+/* engine.c: tenths of a second since the engine's start, from 1; 32 bits hold 13 years. */
+#define ENGINE_TICK_NS 100000000ull
+uint32_t engine_tick(const struct engine *e);
 /* engine.c: why this guest is left alone, or 0. */
 int engine_refused_locked(const struct engine *e, struct error *err);
 
@@ -96,8 +99,8 @@ void find_drain(struct engine *e);
  * Returns how many. */
 size_t find_choose(struct engine *e, size_t sweep);
 void find_choose_drifted(struct engine *e, const uint32_t *sites, size_t n);
-/* All sites whose counts are older than STALE_NS or that have none: for a user who asks now and
- * means now. */
+/* All sites whose counts are older than half a second or that have none: for a user who asks now
+ * and means now. */
 size_t find_choose_stale(struct engine *e);
 
 /* learn.c */

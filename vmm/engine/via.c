@@ -10,7 +10,7 @@
 #include "util/clock.h"
 
 /* Undone at one site again and again (a probe comes and goes): waits so long, doubled each time. */
-#define CONFLICT_NS	   2000000000ull
+#define CONFLICT_TICKS	   (2000000000ull / ENGINE_TICK_NS)
 #define CONFLICT_MAX_SHIFT 6
 /* After a promoted site showed an int3: look again so often, whatever the agent says. */
 #define AGAIN_NS 200000000ull
@@ -57,14 +57,14 @@ static void learn_again(struct engine *e, bool reborn)
 		if (!info->by_agent || patch_site_state(e->patcher, s)->state != PATCH_ORIGINAL)
 			continue;
 		info->by_agent = false;
-		info->learned_ns = 0;
+		info->learned = 0;
 		info->heat += FIND_MIN_HEAT;
 		if (reborn) {
 			info->backoff = 0;
-			info->retry_ns = 0;
+			info->retry = 0;
 			continue;
 		}
-		info->retry_ns = clock_ns() + (CONFLICT_NS << info->backoff);
+		info->retry = engine_tick(e) + (uint32_t)(CONFLICT_TICKS << info->backoff);
 		info->backoff += info->backoff < CONFLICT_MAX_SHIFT;
 	}
 }
