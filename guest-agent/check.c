@@ -60,7 +60,7 @@ static u8 check_one(const struct agent_poke *p, struct site **site)
 	u8 status;
 
 	*site = NULL;
-	if ((p->len != 5 && p->len != 6) || !same_opcode(p))
+	if (!same_opcode(p))
 		return AGENT_OPCODE;
 	if (!core_text(p->site, p->len) && !modules_own(p->site, p->len))
 		return AGENT_OWNER;
@@ -142,15 +142,26 @@ static u8 remember(const struct agent_poke *p, struct site **s)
 	return AGENT_NO_MEMORY;
 }
 
-void check_pokes(const struct agent_poke *pokes, u32 n, struct poke_job *jobs)
+/* Above all before it: no site may be twice in one round. */
+static bool valid(const struct agent_poke *p, u64 last, bool learn)
 {
+	return (p->len == 5 || p->len == 6) && p->site > last &&
+	       (!learn || learn_table_valid(p->table));
+}
+
+void check_pokes(const struct agent_poke *pokes, u32 n, bool learn, struct poke_job *jobs)
+{
+	u64 last = 0;
 	u32 i;
 
 	for (i = 0; i < n; i++) {
 		memset(&jobs[i], 0, sizeof(jobs[i]));
 		memcpy(jobs[i].old, pokes[i].old, sizeof(jobs[i].old));
 		memcpy(jobs[i].want, pokes[i].new, sizeof(jobs[i].want));
-		jobs[i].status = check_one(&pokes[i], &jobs[i].site);
+		jobs[i].status = AGENT_BAD_MESSAGE;
+		if (valid(&pokes[i], last, learn))
+			jobs[i].status = check_one(&pokes[i], &jobs[i].site);
+		last = max(last, pokes[i].site);
 	}
 	ask_kernel_all(pokes, n, jobs);
 	for (i = 0; i < n; i++)

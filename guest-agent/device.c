@@ -106,6 +106,25 @@ static bool next_frame(enum wire_verdict *v)
 	return *v != WIRE_SHORT;
 }
 
+bool device_pending(void)
+{
+	enum wire_verdict v;
+	u32 used;
+
+	mutex_lock(&in_lock);
+	v = wire_check(WIRE_AGENT, incoming, in_len, &used);
+	mutex_unlock(&in_lock);
+	return v != WIRE_SHORT;
+}
+
+void device_reset(void)
+{
+	mutex_lock(&in_lock);
+	in_len = 0;
+	lost = false;
+	mutex_unlock(&in_lock);
+}
+
 static void handle(struct work_struct *w)
 {
 	enum wire_verdict v;

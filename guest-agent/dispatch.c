@@ -90,8 +90,8 @@ void handle_HELLO(const struct request *q)
 	struct agent_hello_reply *r;
 	struct outgoing *o;
 
-	if (h->policy > AGENT_LOST_KEEP) {
-		request_fail(q, AGENT_BAD_MESSAGE, "no such policy for a lost host");
+	if (h->policy > AGENT_LOST_KEEP || !h->host) {
+		request_fail(q, AGENT_BAD_MESSAGE, "no such policy for a lost host, or no name");
 		return;
 	}
 	r = reply_new(q, sizeof(*r), &o);
@@ -171,6 +171,7 @@ void dispatch_frame(const void *frame)
 		request_fail(&q, AGENT_NO_HELLO, "a hello has to come first");
 	else
 		handlers[q.type](&q);
+	watch_heard(); /* what took long does not end the lease */
 	mutex_unlock(&hotrail_lock);
 }
 
@@ -187,6 +188,7 @@ void dispatch_bad(const void *frame, enum wire_verdict v)
 		q = request_of(frame);
 	mutex_lock(&hotrail_lock);
 	host.bad++;
-	request_fail(&q, status, wire_verdict_text(v));
+	if (v != WIRE_BAD_CRC) /* whose number may be as spoilt as the rest */
+		request_fail(&q, status, wire_verdict_text(v));
 	mutex_unlock(&hotrail_lock);
 }

@@ -110,8 +110,8 @@ void poke_run(struct poke_job *jobs, u32 n, u32 *rounds, u64 *ns);
 bool poke_read(unsigned long addr, void *to, u32 len); /* false: not mapped. Any context. */
 
 /* --- check.c: may this be poked? locked --- */
-/* Fills the jobs; those that pass have status AGENT_OK and a site. */
-void check_pokes(const struct agent_poke *pokes, u32 n, struct poke_job *jobs);
+/* Fills the jobs; those that pass have status AGENT_OK and a site. `learn`: each has a table. */
+void check_pokes(const struct agent_poke *pokes, u32 n, bool learn, struct poke_job *jobs);
 bool check_readable(unsigned long addr, u32 len); /* text or the arena */
 
 /* --- modules.c: live modules and their text; locked but for init and exit --- */
@@ -142,6 +142,8 @@ int device_init(void);
 void device_exit(void);
 /* The relay reads what is left, then the end of the file; waits until it has closed the device. */
 void device_finish(void);
+bool device_pending(void); /* a whole frame waits for the workqueue */
+void device_reset(void);   /* half a frame whose rest did not come is dropped */
 /* Room for a frame: its payload, aligned to 8, is at ->frame + sizeof(struct agent_header). NULL:
  * no memory. */
 struct outgoing {

@@ -44,11 +44,23 @@ static const struct kernel_param_ops disable_ops = {.set = disable_set, .get = p
 module_param_cb(disable, &disable_ops, &disable, 0644);
 MODULE_PARM_DESC(disable, "patch nothing; setting it undoes what is in place");
 
+/* For as long as the kernel runs, and said in the log each time it is asked: asked no more then. */
+static bool locked_down(void)
+{
+	static bool locked;
+
+	if (!READ_ONCE(locked) && security_locked_down(LOCKDOWN_DBG_WRITE_KERNEL)) {
+		WRITE_ONCE(locked, true);
+		pr_info("the kernel is locked down: nothing more will be changed\n");
+	}
+	return locked;
+}
+
 u32 refusals(void)
 {
 	u32 r = disable ? AGENT_NO_DISABLED : 0;
 
-	if (security_locked_down(LOCKDOWN_DBG_WRITE_KERNEL))
+	if (locked_down())
 		r |= AGENT_NO_LOCKDOWN;
 	if (kernel.fineibt)
 		r |= AGENT_NO_FINEIBT;

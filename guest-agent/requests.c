@@ -18,28 +18,6 @@ void handle_PROTECTED(const struct request *q)
 	reply_send(q, o, struct_size(r, range, r->count));
 }
 
-static bool pokes_valid(const struct request *q, bool tables)
-{
-	const struct agent_pokes *p = q->payload;
-	u32 i;
-
-	if (!wire_counts(q->len, sizeof(*p), p->count, sizeof(p->poke[0]), AGENT_MAX_POKES)) {
-		request_fail(q, AGENT_BAD_MESSAGE, "the number of sites does not fit the message");
-		return false;
-	}
-	for (i = 1; i < p->count; i++)
-		if (p->poke[i].site <= p->poke[i - 1].site) {
-			request_fail(q, AGENT_BAD_MESSAGE, "sites are not in ascending order");
-			return false;
-		}
-	for (i = 0; tables && i < p->count; i++)
-		if (!learn_table_valid(p->poke[i].table)) {
-			request_fail(q, AGENT_BAD_MESSAGE, "a learning table outside the arena");
-			return false;
-		}
-	return true;
-}
-
 static void poke_all(const struct request *q, bool learn)
 {
 	const struct agent_pokes *p = q->payload;
@@ -48,8 +26,10 @@ static void poke_all(const struct request *q, bool learn)
 	struct outgoing *o;
 	u32 i;
 
-	if (!pokes_valid(q, learn))
+	if (!wire_counts(q->len, sizeof(*p), p->count, sizeof(p->poke[0]), AGENT_MAX_POKES)) {
+		request_fail(q, AGENT_BAD_MESSAGE, "the number of sites does not fit the message");
 		return;
+	}
 	r = reply_new(q, struct_size(r, status, p->count), &o);
 	if (!r)
 		return;
@@ -59,7 +39,7 @@ static void poke_all(const struct request *q, bool learn)
 		request_fail(q, AGENT_NO_MEMORY, "out of memory");
 		return;
 	}
-	check_pokes(p->poke, p->count, jobs);
+	check_pokes(p->poke, p->count, learn, jobs);
 	for (i = 0; learn && i < p->count; i++)
 		if (jobs[i].status == AGENT_OK)
 			learn_clear(p->poke[i].table);
@@ -175,7 +155,7 @@ void handle_READ_TEXT(const struct request *q)
 		return;
 	}
 	if (!check_readable(a->addr, a->len)) {
-		request_fail(q, AGENT_RANGE, "neither text nor the arena");
+		request_fail(q, AGENT_BAD_MESSAGE, "neither text nor the arena");
 		return;
 	}
 	r = reply_new(q, struct_size(r, bytes, a->len), &o);
@@ -185,7 +165,7 @@ void handle_READ_TEXT(const struct request *q)
 	r->len = a->len;
 	if (!poke_read(a->addr, r->bytes, a->len)) {
 		kvfree(o);
-		request_fail(q, AGENT_RANGE, "not mapped");
+		request_fail(q, AGENT_BAD_MESSAGE, "not mapped");
 		return;
 	}
 	reply_send(q, o, struct_size(r, bytes, r->len));

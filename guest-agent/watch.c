@@ -52,9 +52,10 @@ u32 restore_all(const char *why, u32 *left)
 	u32 undone = sites_restore(NULL, NULL, left);
 
 	counts.undone += undone;
-	if (undone || *left)
-		pr_info("%s: %u sites led back to their original bytes, %u still to do\n", why,
-			undone, *left);
+	if (undone)
+		pr_info("%s: %u sites led back to their original bytes\n", why, undone);
+	if (*left)
+		pr_warn("%s: %u sites are probed and stay for now\n", why, *left);
 	return undone;
 }
 
@@ -67,12 +68,15 @@ static void lease_over(struct work_struct *work)
 		/* said goodbye already, or has no lease */
 	} else if (time_before(jiffies, heard + msecs_to_jiffies(lease_ms))) {
 		plan_lease();
+	} else if (device_pending()) {
+		queue_delayed_work(hotrail_queue, &lease_work, HZ / 10); /* behind it */
 	} else {
 		pr_warn("no word from the host for %u ms: %s\n", lease_ms,
 			lease_policy == AGENT_LOST_RESTORE
 				? "its promotions are undone"
 				: "its promotions stay, as its policy says");
 		dispatch_host_lost();
+		device_reset();
 		if (lease_policy == AGENT_LOST_RESTORE)
 			restore_all("host lost", &left);
 	}
