@@ -28,7 +28,9 @@ extern struct mutex hotrail_lock;
 /* --- main.c: parameters and what forbids patching --- */
 extern unsigned int conflict_ms;
 extern unsigned int lease_override_ms;
-extern bool force_fallback;
+extern unsigned int force_fallback; /* for tests */
+#define FALLBACK_ONE_BY_ONE 1
+#define FALLBACK_NO_SYMBOLS 2
 u32 refusals(void); /* enum agent_refusal bits, as of now */
 
 /* --- symbols.c: what the kernel does not export; NULL or 0 where it cannot be found --- */

@@ -13,12 +13,12 @@
 DEFINE_MUTEX(hotrail_lock);
 
 static bool disable;
-bool force_fallback;
+unsigned int force_fallback;
 unsigned int conflict_ms = 1000;
 unsigned int lease_override_ms;
 
-module_param(force_fallback, bool, 0444);
-MODULE_PARM_DESC(force_fallback, "poke one site at a time through static calls (for tests)");
+module_param(force_fallback, uint, 0444);
+MODULE_PARM_DESC(force_fallback, "for tests: 1 = one site at a time, 2 = as without symbols");
 module_param(conflict_ms, uint, 0444);
 MODULE_PARM_DESC(conflict_ms, "how often promoted sites are compared (1000; 0 = never)");
 module_param_named(lease_ms, lease_override_ms, uint, 0644);
@@ -82,7 +82,7 @@ static void greet(void)
 					  "the kernel uses FineIBT",
 					  "the kernel tracks call depth",
 					  "this kernel's calls are no retpolines",
-					  "this kernel offers no way to change its text"};
+					  "this kernel offers no safe way to change its text"};
 	u32 r = refusals();
 	int i;
 

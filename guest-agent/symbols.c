@@ -19,7 +19,7 @@ static void find_lookup(void)
 #ifdef CONFIG_KPROBES
 	struct kprobe kp = {.symbol_name = "kallsyms_lookup_name", .flags = KPROBE_FLAG_DISABLED};
 
-	if (register_kprobe(&kp))
+	if (force_fallback == FALLBACK_NO_SYMBOLS || register_kprobe(&kp))
 		return;
 	lookup = (void *)kp.addr;
 	unregister_kprobe(&kp);
@@ -186,9 +186,11 @@ void symbols_find(void)
 		kernel.features |= AGENT_CAN_BATCH;
 }
 
+/* A static call's change ends in BUG() where a probe is, so probes must be kept away there too. */
 bool symbols_can_poke(void)
 {
-	return kernel.features & AGENT_CAN_BATCH || IS_ENABLED(CONFIG_HAVE_STATIC_CALL_INLINE);
+	return kernel.features & AGENT_CAN_BATCH ||
+	       (IS_ENABLED(CONFIG_HAVE_STATIC_CALL_INLINE) && kernel.features & AGENT_CAN_RECLAIM);
 }
 
 struct filler {
