@@ -18,7 +18,7 @@
 #define PROGRAM	  (FAKE_BASE + 0x9000)
 #define PROGRAM_2 (FAKE_BASE + 0x9040)
 #define SINGLE	  (FAKE_BASE + 0x8100)
-#define SITES	  4
+#define SITES	  5 /* the last is a tail jump */
 
 static const struct pair pair = {.bypass = BYPASS, .target = TARGET, .slow = SLOW};
 static const struct pair list[] = {

@@ -3,6 +3,7 @@
 #include "pair_fixture.h"
 
 #include "patch/journal.h"
+#include "patch/patch.h"
 
 static unsigned writes_left;
 
@@ -101,10 +102,56 @@ static void test_a_long_journal_is_replaced(void)
 	end();
 }
 
+/* A journal that says "the opcode of this site changes": 0, or what became of it. */
+static int adopt_site_intent(unsigned n, const char *new)
+{
+	const struct site *s = &f.guest.sites.sites[n];
+	struct journal_identity id = {.build_id_len = f.guest.build_id_len,
+				      .text_start = f.guest.text_start,
+				      .text_end = f.guest.text_end};
+	struct journal_intent in = {.site = s->addr, .len = s->len, .state = PATCH_ORIGINAL};
+	struct journal_log log;
+	struct patcher *patcher;
+	struct journal *j;
+	int rc;
+
+	memcpy(id.build_id, f.guest.build_id, id.build_id_len);
+	memcpy(in.old, s->bytes, s->len);
+	memcpy(in.new, new, s->len);
+	unlink(journal);
+	CU_ASSERT_EQUAL_FATAL(journal_open(journal, &j, &log, &err), 0);
+	journal_log_free(&log);
+	CU_ASSERT_EQUAL_FATAL(journal_start(j, &id, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(journal_intend(j, &in, 1, &err), 0);
+	journal_drop(j);
+	rc = patcher_create(&f.guest, journal, &patcher, &err);
+	patcher_destroy(patcher);
+	return rc;
+}
+
+/* Only a slot's opcode may change; a site is none, whatever its journal says. */
+static void test_a_site_is_no_slot(void)
+{
+	const struct site *jump, *call;
+
+	setup();
+	jump = &f.guest.sites.sites[SITES - 1];
+	call = &f.guest.sites.sites[0];
+	CU_ASSERT_TRUE_FATAL(jump->is_jump && jump->len == 5 && call->len == 5);
+	CU_ASSERT_EQUAL(adopt_site_intent(SITES - 1, "\xe9\x01\x02\x03\x04"), 0);
+	CU_ASSERT_EQUAL(adopt_site_intent(SITES - 1, NOP), -EBADMSG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "other bytes"));
+	CU_ASSERT_EQUAL(adopt_site_intent(0, NOP), -EBADMSG);
+	CU_ASSERT_EQUAL(adopt_site_intent(0, "\xe9\x01\x02\x03\x04"), -EBADMSG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "opcode"));
+	end();
+}
+
 static const struct suite_test tests[] = {
 	{"a crash at any write leaves a legal state", test_a_crash_at_any_write},
 	{"a program the journal never named", test_a_program_the_journal_never_named},
 	{"a guest started anew", test_a_guest_started_anew},
+	{"a site is no slot", test_a_site_is_no_slot},
 	{"a long journal is replaced", test_a_long_journal_is_replaced},
 };
 
