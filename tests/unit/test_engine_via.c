@@ -27,7 +27,7 @@ static void end(void)
 }
 
 /* Promotes the first n sites, without learning. */
-static int warm(unsigned n)
+static int warm_by(unsigned n, enum engine_via via)
 {
 	struct profile_edge edges[SITES];
 	struct profile profile = {.edges = edges, .count = n, .build_id_len = 20};
@@ -40,7 +40,12 @@ static int warm(unsigned n)
 						 .target_offset = fake_function(i) - FAKE_BASE,
 						 .count = 1000};
 	engine_result_free(&res);
-	return engine_warm(e, &profile, ENGINE_VIA_DEFAULT, &res, &err);
+	return engine_warm(e, &profile, via, &res, &err);
+}
+
+static int warm(unsigned n)
+{
+	return warm_by(n, ENGINE_VIA_DEFAULT);
 }
 
 static struct engine_status *status(void)
@@ -91,6 +96,27 @@ static void auto_does_without_an_agent(void)
 	CU_ASSERT_EQUAL(warm(SITES), 0);
 	CU_ASSERT(res.by[PATCH_WAY_HOST] > ENGINE_AUTO_SITES);
 	CU_ASSERT_EQUAL(agent.pokes, 0);
+	end();
+}
+
+static void another_way_takes_nothing_away(void)
+{
+	unsigned n;
+
+	start(ENGINE_VIA_HOST, true);
+	CU_ASSERT_EQUAL(warm(SITES), 0);
+	n = status()->promoted_by[PATCH_WAY_HOST];
+	CU_ASSERT_EQUAL(warm_by(SITES, ENGINE_VIA_AGENT), 0);
+	CU_ASSERT_EQUAL(res.applied, 0);
+	CU_ASSERT_EQUAL(status()->promoted_by[PATCH_WAY_HOST], n);
+	CU_ASSERT_EQUAL(agent.pokes, 0);
+	engine_result_free(&res);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &res, &err), 0);
+	CU_ASSERT_EQUAL(res.by[PATCH_WAY_HOST], n);
+	CU_ASSERT_EQUAL(warm_by(SITES, ENGINE_VIA_AGENT), 0);
+	CU_ASSERT_EQUAL(res.by[PATCH_WAY_AGENT], n);
+	CU_ASSERT_EQUAL(warm_by(SITES, ENGINE_VIA_HOST), 0); /* and the other way round */
+	CU_ASSERT_EQUAL(status()->promoted_by[PATCH_WAY_AGENT], n);
 	end();
 }
 
@@ -187,6 +213,7 @@ static const struct suite_test tests[] = {
 	{"auto takes the agent for many and the host for few",
 	 auto_takes_the_agent_for_many_and_the_host_for_few},
 	{"auto does without an agent", auto_does_without_an_agent},
+	{"another way takes nothing away", another_way_takes_nothing_away},
 	{"the agent alone is refused where there is none",
 	 the_agent_alone_is_refused_where_there_is_none},
 	{"what the agent undid shows", what_the_agent_undid_shows},
