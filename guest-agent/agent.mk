@@ -4,6 +4,8 @@
 
 .PHONY: agent install-agent
 
+# What our Linux guest carries.
+agent-guest := $(O)/agent/linux-headers-cloud-amd64.built $(O)/agent/hotrail-relay
 agent-kernels := $(shell sed '/^\#/d;/^$$/d' guest-agent/kernels)
 agent-sources := $(wildcard guest-agent/*.[chS] protocol/*.[ch]) guest-agent/Kbuild guest-agent/build.sh
 
@@ -17,6 +19,15 @@ $(O)/agent/%.built: $(agent-sources) | $(O)/.deps-build
 $(O)/agent/hotrail-relay: guest-agent/relay.c protocol/agent.h
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -I. -static -o $@ $<
+
+# The guest of tests/agent.sh: the drivers that QEMU's devices need, the module and the relay.
+$(O)/agent/test.cpio: vm-images/linux/initramfs.sh vm-images/linux/init tests/agent/guest.sh \
+		$(O)/linux/vmlinuz-cloud $(agent-guest)
+	@rm -rf $(@D)/modules && mkdir -p $(@D)/modules
+	$(Q)cp $(O)/linux/modules/*.ko $(@D)/modules/
+	$(Q)strip --strip-debug -o $(@D)/modules/hotrail_agent.ko \
+		$(@D)/$$(modinfo -F vermagic $(O)/linux/modules/virtio.ko | cut -d' ' -f1)/hotrail_agent.ko
+	$(call say,CPIO)MODULES=$(@D)/modules PROGRAM=$(@D)/hotrail-relay sh $< $@ tests/agent/guest.sh
 
 # Source for DKMS, and the relay.
 agent-src = $(DESTDIR)/usr/src/hotrail-agent-$(VERSION)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Test programs: one a file, each its own process, found by name.
 
-.PHONY: check check-unit check-kvm check-rig check-linux check-cycles
+.PHONY: check check-unit check-kvm check-rig check-linux check-cycles check-agent
 
 $(O)/tests/%.o: tests/%.c | $(O)/.deps-check
 	@mkdir -p $(@D)
@@ -20,13 +20,17 @@ linux-programs := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linu
 linux := $(foreach t,$(sort $(wildcard tests/linux/test_*.sh)) $(linux-programs),\
 	linux/$(basename $(notdir $(t)))=tests/linux.sh:$(t))
 
+# The in-guest agent's module under QEMU's software CPU.
+agent-program := $(O)/tests/agent/test_module
+agent := agent/module=tests/agent.sh
+
 # An emulated machine is slow; every test program has a time limit of its own.
 rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),2000)
 test-env = O=$(O) HOTRAIL=$(abspath $(O))/hotrail HOTRAIL_IMAGES=$(abspath $(O))/yard
 
-check: all $(unit) $(guest-tests) $(linux-programs)
+check: all $(unit) $(guest-tests) $(linux-programs) $(agent-program)
 	$(Q)scripts/deps.sh rig || true
-	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux)
+	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(unit) $(guest-tests) $(if $(have-kvm),,$(rig)) $(linux) $(agent)
 
 check-unit: $(unit)
 	$(Q)$(test-env) tests/run.sh $(O) $(unit)
@@ -41,6 +45,12 @@ check-rig: all $(guest-tests)
 check-linux: $(O)/hotrail $(linux-programs)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(linux)
+
+# The agent's module with AGENT_CYCLES unloads and loads of modules, its own and one with promotions.
+AGENT_CYCLES ?= 100
+check-agent: $(agent-program)
+	$(Q)scripts/deps.sh rig || true
+	$(Q)$(test-env) $(rig-time) AGENT_CYCLES=$(AGENT_CYCLES) tests/run.sh $(O) $(agent)
 
 # All sites with a learned target promoted and demoted CYCLES times under load: minutes.
 CYCLES ?= 1000

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# A tiny root file system for a Linux guest: [MODULES=FOLDER] initramfs.sh OUT.cpio [SCRIPT...]
+# A tiny root file system for a Linux guest: [MODULES=FOLDER] [PROGRAM=FILE] initramfs.sh OUT.cpio [SCRIPT...]
 #
-# The kernel modules in MODULES go to /lib/modules.
+# The kernel modules in MODULES go to /lib/modules, the static PROGRAM to /bin.
 # busybox, /dev, /proc and /sys; prints a marker line with the CPU count and kernel release, then
 # runs the SCRIPTs (copied to /init.d, in the given order) or, without any, a shell on the
 # console. Powers off at the end.
@@ -27,6 +27,7 @@ if [ -n "${MODULES:-}" ]; then
 	mkdir -p "$root/lib/modules"
 	cp "$MODULES"/*.ko "$root/lib/modules/" || die "$MODULES has no kernel modules"
 fi
+[ -z "${PROGRAM:-}" ] || cp "$PROGRAM" "$root/bin/"
 n=10
 for script in "$@"; do
 	[ -f "$script" ] || die "$script: no such file"

@@ -26,6 +26,8 @@ dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$work/tree" --wildcards './boot/v
 	die "$deb is not a Debian kernel with virtio drivers"
 debian_modules "$work/tree" "$(dirname "$out")/modules" kernel/drivers/virtio/virtio \
 	kernel/drivers/virtio/virtio_ring kernel/drivers/virtio/virtio_mmio \
+	kernel/drivers/virtio/virtio_pci kernel/drivers/virtio/virtio_pci_legacy_dev \
+	kernel/drivers/virtio/virtio_pci_modern_dev \
 	kernel/drivers/block/virtio_blk kernel/net/core/failover kernel/drivers/net/net_failover \
 	kernel/drivers/net/virtio_net kernel/drivers/char/virtio_console \
 	kernel/drivers/char/hw_random/virtio-rng kernel/drivers/block/loop kernel/fs/nls/nls_cp437 \

@@ -4,8 +4,6 @@
 
 .PHONY: linux-images
 
-agent-guest := $(O)/agent/linux-headers-cloud-amd64.built $(O)/agent/hotrail-relay
-
 linux-images: $(O)/linux/vmlinuz-cloud $(O)/linux/initrd.cpio $(O)/linux/bench.cpio
 
 $(O)/linux/vmlinuz-cloud: vm-images/linux/kernel.sh vm-images/linux/packages
