@@ -17,6 +17,9 @@
 /* A site that says neither old nor new may be in the middle of a poke: looked at so often. */
 #define LOOKS	20
 #define LOOK_MS 1
+/* Sites in one request: of a new site the agent asks its kernel, which takes an emulated one so
+ * long that 256 at once were no longer answered in time. */
+#define POKES_AT_ONCE 64
 /* KASLR moves a kernel by multiples of this (CONFIG_PHYSICAL_ALIGN), so a smaller difference is one
  * of what is called the start of text. */
 #define TEXT_SLACK 0x200000ull
@@ -339,19 +342,23 @@ static int poke_kind(struct applier *a, struct batch *b, enum applier_kind kind,
 		[APPLIER_LEARN_START] = AGENT_POKE_LEARN_START,
 		[APPLIER_LEARN_STOP] = AGENT_POKE_LEARN_STOP,
 	};
-	struct agent_poked poked = {0};
+	size_t asked, count, i;
 	bool lost;
-	size_t i;
 	int rc = 0;
 
 	memset(b->status, AGENT_STATUSES, b->n);
-	if (ask)
-		rc = agent_poke(of(a)->agent, how[kind], b->poke, b->n, b->status, &poked, err);
+	for (asked = 0; ask && !rc && asked < b->n; asked += count) {
+		struct agent_poked poked = {0};
+
+		count = b->n - asked < POKES_AT_ONCE ? b->n - asked : POKES_AT_ONCE;
+		rc = agent_poke(of(a)->agent, how[kind], b->poke + asked, count, b->status + asked,
+				&poked, err);
+		done->agent_ns += poked.ns;
+		done->rounds += poked.rounds;
+	}
 	lost = rc == -ENOTCONN || rc == -ETIMEDOUT;
 	for (i = 0; i < b->n; i++)
-		conclude_write(a, b->write[i], b->status[i], ask && (!rc || lost));
-	done->agent_ns += poked.ns;
-	done->rounds += poked.rounds;
+		conclude_write(a, b->write[i], b->status[i], i < asked && (!rc || lost));
 	return rc;
 }
 
