@@ -141,6 +141,7 @@ static void test_half_a_frame(void)
 {
 	static uint8_t frame[WIRE_MAX];
 	uint32_t len = fixture_frame(AGENT_MSG_COUNTERS | AGENT_REPLY, 1, frame);
+	uint64_t end;
 
 	up(600);
 	fake_raw(&f, frame, len / 2);
@@ -152,12 +153,15 @@ static void test_half_a_frame(void)
 	CU_ASSERT_TRUE(counted_bad(1));
 	CU_ASSERT_EQUAL(s.events, 5); /* none of those it spanned is lost */
 	/* Nothing follows that would fill it up. */
+	len = wire_seal(frame, AGENT_MSG_READ_TEXT | AGENT_REPLY, 8000, 1);
 	fake_raw(&f, frame, len / 2);
 	fake_event(&f, AGENT_MSG_CONFLICT);
-	while (s.events < 6) {
+	end = clock_ns() + 10000000000ull;
+	while (s.events < 6 && clock_ns() < end) {
 		fake_live(&f, 20);
 		agent_get_state(f.agent, &s);
 	}
+	CU_ASSERT_EQUAL(s.events, 6);
 	CU_ASSERT_EQUAL(s.health, AGENT_ALIVE);
 	fake_close(&f);
 }
