@@ -23,10 +23,20 @@ MODULES=$O/linux/modules sh vm-images/linux/initramfs.sh "$O/linux/devices.cpio"
 sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
 	skip "no root file system for the guest: apt-get install busybox-static cpio"
 
+# Only the agent's test needs real programs, and the agent itself.
+memory=1536
+case $test in
+*agent*)
+	make --no-print-directory O="$O" "$O/linux/bench.cpio" >&2 ||
+		skip "no guest with programs and an agent: make linux-images says why"
+	memory=2048 bench=bench.cpio
+	;;
+esac
+
 # where FOLDER HOTRAIL: what the tests want to know.
 where() {
 	echo "HOTRAIL=$2 HOTRAIL_LINUX=$1 HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio" \
-		"HOTRAIL_CYCLES=${HOTRAIL_CYCLES:-}"
+		"HOTRAIL_AGENT_INITRD=$1/bench.cpio HOTRAIL_CYCLES=${HOTRAIL_CYCLES:-}"
 }
 
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
@@ -36,9 +46,9 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	[ $status -eq 77 ] || exit $status
 fi
 files=(--file "$O/hotrail:/hotrail")
-for f in vmlinuz-cloud initrd.cpio load.cpio devices.cpio; do
+for f in vmlinuz-cloud initrd.cpio load.cpio devices.cpio ${bench:-}; do
 	files+=(--file "$O/linux/$f:/linux/$f")
 done
 [ -f "$O/nested/bzImage" ] && files+=(--file "$O/nested/bzImage:/linux/vmlinuz-standard")
 # shellcheck disable=SC2046 # words
-exec tests/in_rig.sh "${LINUX_LIMIT_S:-600}" --memory 1536 "${files[@]}" env $(where /linux /hotrail) "$test"
+exec tests/in_rig.sh "${LINUX_LIMIT_S:-600}" --memory $memory "${files[@]}" env $(where /linux /hotrail) "$test"

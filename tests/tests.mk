@@ -46,14 +46,18 @@ check-linux: $(O)/hotrail $(linux-programs)
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) $(rig-time) tests/run.sh $(O) $(linux)
 
-# The agent's module with AGENT_CYCLES unloads and loads of modules, its own and one with promotions.
+# The agent in full. Its module alone with AGENT_CYCLES unloads and loads of modules, its own and one
+# with promotions; then with our monitor: CYCLES promotions and demotions, as many in turn with the
+# host, and a tenth as many comings and goings of a module, under load.
 AGENT_CYCLES ?= 100
-check-agent: $(agent-program)
+CYCLES ?= 1000
+check-agent: all $(agent-program) $(O)/tests/linux/test_agent
 	$(Q)scripts/deps.sh rig || true
-	$(Q)$(test-env) $(rig-time) AGENT_CYCLES=$(AGENT_CYCLES) tests/run.sh $(O) $(agent)
+	$(Q)$(test-env) AGENT_CYCLES=$(AGENT_CYCLES) HOTRAIL_CYCLES=$(CYCLES) TEST_LIMIT_S=28000 \
+		LINUX_LIMIT_S=$(or $(LINUX_LIMIT_S),9000) \
+		tests/run.sh $(O) $(agent) linux/test_agent=tests/linux.sh:$(O)/tests/linux/test_agent
 
 # All sites with a learned target promoted and demoted CYCLES times under load: minutes.
-CYCLES ?= 1000
 check-cycles: $(O)/hotrail $(O)/tests/linux/test_promote
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) HOTRAIL_CYCLES=$(CYCLES) LINUX_LIMIT_S=$(or $(LINUX_LIMIT_S),3600) TEST_LIMIT_S=12000 \

@@ -92,6 +92,8 @@ static int take_line(struct linux_console *c, struct linux_answer *a)
 	kind = linux_answer_parse(c->line, a);
 	if (!kind && c->len)
 		snprintf(c->last, sizeof(c->last), "%.*s", (int)sizeof(c->last) - 1, c->line);
+	if (!kind && c->len && c->other)
+		fprintf(c->other, "    | %s\n", c->line);
 	c->len = 0;
 	return kind;
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "guest/pc_guest.h"
 
@@ -23,6 +24,8 @@ struct linux_console {
 	int event;
 	char line[256], last[128]; /* being read; the last one that was no answer */
 	size_t len;
+	FILE *other; /* where lines that are no answers go; NULL = nowhere. As the guest wrote them.
+		      */
 };
 
 int linux_console_open(struct linux_console *c, struct error *err);

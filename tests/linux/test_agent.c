@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The in-guest agent for real: an unmodified Debian kernel, the module, its relay and our engine,
+ * while nginx and redis work, another process changes the kernel's text all the time, and a module
+ * comes and goes. $HOTRAIL_CYCLES for more rounds (make check-agent).
+ */
+#include "../unit/suite.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "cmd/bench_linux.h"
+#include "util/clock.h"
+
+#define CYCLES	    15
+#define CHURNS	    2
+#define ASK_MS	    120000
+#define ALIVE_MS    60000
+#define MODULE_MS   60000
+#define TRIES	    20
+#define STORM_SITES 6
+
+static struct linux_bench_guest g;
+static struct engine *e;
+static unsigned asked_cycles;
+
+static unsigned cycles(unsigned few, unsigned divisor)
+{
+	return asked_cycles ? (asked_cycles + divisor - 1) / divisor : few;
+}
+
+/* One command for the guest; its errors. */
+static uint64_t tell(const char *command)
+{
+	struct linux_answer a = {0};
+	struct error err = {0};
+	int ret = linux_console_ask(&g.console, ASK_MS, &a, &err, "%s", command);
+
+	if (ret)
+		printf("    %s: %s\n", command, err.text);
+	else if (a.name[0])
+		printf("    %s: %s %s, errors %llu\n", a.name, a.text, a.unit,
+		       (unsigned long long)a.errors);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+	return a.errors;
+}
+
+static bool wait_health(enum agent_health wanted, unsigned ms)
+{
+	uint64_t until = clock_ns() + ms * 1000000ull;
+	struct agent_state s;
+
+	do {
+		agent_get_state(g.agent.agent, &s);
+		if (s.health == wanted)
+			return true;
+		clock_sleep_ms(50);
+	} while (clock_ns() < until);
+	printf("    the agent is %s, not %s: %s\n", agent_health_text(s.health),
+	       agent_health_text(wanted), s.trouble);
+	return false;
+}
+
+static void create_engine(void)
+{
+	struct engine_config c = {.policy = POLICY_DEFAULT, .sampler = "timer"};
+	struct error err = {0};
+	int ret;
+
+	c.agent = g.agent.agent;
+	ret = engine_create(g.guest, &c, &e, &err);
+	if (ret)
+		printf("    %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+}
+
+static void verified(const char *when)
+{
+	struct patch_verify v;
+
+	CU_ASSERT_EQUAL(engine_verify(e, &v, NULL), 0);
+	if (v.differ + v.unreadable)
+		printf("    %s: %u differ, %u unreadable, first %u\n", when, v.differ, v.unreadable,
+		       v.first_bad);
+	CU_ASSERT_EQUAL(v.differ + v.unreadable, 0);
+}
+
+/* Where the vCPUs stand, three times: for whoever has to find out why a guest does not answer. */
+static void show_vcpus(void)
+{
+	struct machine_pause pause;
+	struct machine_regs regs;
+	struct error err = {0};
+	char name[96];
+	unsigned i, v;
+
+	for (i = 0; i < 3; i++) {
+		if (g.target->ops->pause(g.target, 1000000, &pause, &err)) {
+			printf("    %s\n", err.text);
+			continue;
+		}
+		for (v = 0; v < 2; v++) {
+			if (g.target->ops->get_regs(g.target, v, &regs))
+				continue;
+			g.guest->ops->symbol(g.guest, regs.rip, name, sizeof(name));
+			printf("    vCPU %u: rip %#llx %s, rsp %#llx, flags %#llx\n", v,
+			       (unsigned long long)regs.rip, name,
+			       (unsigned long long)regs.gpr[HOTRAIL_RSP],
+			       (unsigned long long)regs.rflags);
+		}
+		g.target->ops->resume(g.target, &pause);
+		clock_sleep_ms(50);
+	}
+}
+
+/* A pause that does not fit where CPUs are emulated changes nothing, and neither does an answer
+ * that comes too late. */
+static bool again(int ret, struct error *err, unsigned *tries)
+{
+	if (linux_bench_again(ret, tries))
+		return true;
+	if (ret) {
+		printf("    %s\n", err->text);
+		show_vcpus();
+	}
+	CU_ASSERT_EQUAL(ret, 0);
+	return false;
+}
+
+static unsigned promote(enum engine_via via)
+{
+	struct engine_promote p = {.via = via};
+	struct engine_result r;
+	struct error err = {0};
+	unsigned tries = 0, applied;
+
+	while (again(engine_promote(e, &p, &r, &err), &err, &tries))
+		;
+	applied = r.applied;
+	engine_result_free(&r);
+	return applied;
+}
+
+/* What a probe sits on is busy and comes with a later turn. */
+static void demote_all(bool storm)
+{
+	struct engine_result r;
+	struct engine_status s;
+	struct error err = {0};
+	unsigned tries = 0, turn;
+
+	for (turn = 0; turn < TRIES * 10; turn++) {
+		while (again(engine_demote(e, NULL, 0, &r, &err), &err, &tries))
+			;
+		engine_result_free(&r);
+		engine_get_status(e, &s);
+		if (!s.promoted && !s.learning)
+			break;
+		CU_ASSERT_TRUE(storm || turn < TRIES);
+		clock_sleep_ms(100);
+	}
+	CU_ASSERT_EQUAL(s.promoted + s.learning, 0);
+	CU_ASSERT_EQUAL(s.quarantined, 0);
+}
+
+static void comes_alive(void)
+{
+	struct bench_options o = {.vcpus = 2, .backend = MACHINE_KVM};
+	struct error err = {0};
+	struct agent_state s;
+	int ret;
+
+	o.kernel = getenv("HOTRAIL_KERNEL");
+	o.initrd = getenv("HOTRAIL_AGENT_INITRD");
+	if (!o.kernel || !o.initrd)
+		SUITE_SKIP("HOTRAIL_KERNEL and HOTRAIL_AGENT_INITRD name no guest with an agent");
+	if (machine_probe(MACHINE_KVM, &err))
+		SUITE_SKIP("%s", err.text);
+	ret = linux_bench_open(&g, &o, "", true, &err);
+	if (ret)
+		printf("    %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+	g.console.other = stdout;
+	engine_destroy(g.engine); /* it knows no agent */
+	g.engine = NULL;
+	CU_ASSERT_EQUAL(agent_ready(g.agent.agent, &err), -ENOTCONN);
+	CU_ASSERT_EQUAL_FATAL(tell("agent"), 0);
+	CU_ASSERT_TRUE_FATAL(wait_health(AGENT_ALIVE, ALIVE_MS));
+	agent_get_state(g.agent.agent, &s);
+	CU_ASSERT_EQUAL(s.hello.refusals, 0);
+	CU_ASSERT_EQUAL(s.hello.pokes, 0);
+	CU_ASSERT_STRING_EQUAL(s.hello.release, g.kernel->release);
+	CU_ASSERT_EQUAL(agent_ready(g.agent.agent, &err), 0);
+	printf("    agent of %s: features %#x, arena %u + %u KiB\n", s.hello.release,
+	       s.hello.features, s.hello.arena_code_size >> 10, s.hello.arena_data_size >> 10);
+	create_engine();
+}
+
+static void promotes_under_load(void)
+{
+	struct engine_status s;
+	unsigned i, applied = 0;
+
+	CU_ASSERT_EQUAL(tell("start redis"), 0);
+	for (i = 0; i < 12; i++)
+		applied += promote(ENGINE_VIA_AGENT);
+	engine_get_status(e, &s);
+	printf("    promoted %u (host %u, agent %u), coverage %.3f, pauses %u\n", s.promoted,
+	       s.promoted_by[PATCH_WAY_HOST], s.promoted_by[PATCH_WAY_AGENT], s.coverage, s.pauses);
+	CU_ASSERT_TRUE(applied >= 20);
+	CU_ASSERT_TRUE(s.promoted_by[PATCH_WAY_AGENT] >= 20);
+	CU_ASSERT_EQUAL(s.promoted_by[PATCH_WAY_HOST], 0);
+	CU_ASSERT_EQUAL(s.pauses, 0); /* no vCPU was stopped by the host */
+	CU_ASSERT_EQUAL(s.quarantined, 0);
+	verified("promoted by the agent");
+	CU_ASSERT_EQUAL(tell("run nginx 2"), 0);
+}
+
+/* Some promoted places, for probes to be put on. */
+static void storm_on_promoted(void)
+{
+	struct engine_row *rows;
+	char command[240];
+	size_t n, i, len;
+	unsigned sites = 0;
+
+	CU_ASSERT_EQUAL_FATAL(engine_get_rows(e, &rows, &n, NULL), 0);
+	len = (size_t)snprintf(command, sizeof(command), "storm");
+	for (i = 0; i < n && sites < STORM_SITES; i++) {
+		/* Half of them on the very call, half on the function's entry. */
+		size_t room = sizeof(command) - len, cut = strcspn(rows[i].name, "+"),
+		       want = sites % 2 ? cut : strlen(rows[i].name);
+
+		if (rows[i].patch.state != PATCH_PROMOTED || want + 2 > room ||
+		    strchr(rows[i].name, '['))
+			continue;
+		len += (size_t)snprintf(command + len, room, " %.*s", (int)want, rows[i].name);
+		sites++;
+	}
+	free(rows);
+	printf("    %s\n", command);
+	CU_ASSERT_TRUE(sites > 0);
+	CU_ASSERT_EQUAL(tell(command), 0);
+}
+
+/* Promoted from a profile, compared, led back, compared. */
+static bool cycle(const struct profile *profile, enum engine_via via, unsigned by[PATCH_WAYS])
+{
+	struct engine_result r;
+	struct error err = {0};
+	unsigned tries = 0, failures = CU_get_number_of_failures();
+
+	while (again(engine_warm(e, profile, via, &r, &err), &err, &tries))
+		;
+	by[PATCH_WAY_HOST] += r.by[PATCH_WAY_HOST];
+	by[PATCH_WAY_AGENT] += r.by[PATCH_WAY_AGENT];
+	engine_result_free(&r);
+	verified("promoted");
+	demote_all(true);
+	verified("demoted");
+	return CU_get_number_of_failures() == failures;
+}
+
+/* `count` cycles, each by the next way of two. */
+static void cycles_by(const struct profile *profile, enum engine_via first, enum engine_via second,
+		      unsigned count, unsigned by[PATCH_WAYS])
+{
+	uint64_t begin = clock_ns();
+	unsigned i;
+
+	memset(by, 0, PATCH_WAYS * sizeof(*by));
+	for (i = 0; i < count && cycle(profile, i % 2 ? second : first, by); i++)
+		if (i % 100 == 50)
+			CU_ASSERT_EQUAL(tell("run nginx 2"), 0);
+	printf("    %u cycles: %u promotions by the host, %u by the agent in %.1f s\n", i,
+	       by[PATCH_WAY_HOST], by[PATCH_WAY_AGENT], (clock_ns() - begin) / 1e9);
+	CU_ASSERT_EQUAL_FATAL(i, count);
+}
+
+static void cycles_in_a_storm(void)
+{
+	unsigned count = cycles(CYCLES, 1), by[PATCH_WAYS];
+	struct profile *profile;
+
+	CU_ASSERT_EQUAL_FATAL(engine_profile(e, &profile, NULL), 0);
+	storm_on_promoted();
+	demote_all(true);
+	cycles_by(profile, ENGINE_VIA_AGENT, ENGINE_VIA_AGENT, count, by);
+	CU_ASSERT_TRUE(by[PATCH_WAY_AGENT] >= 10 * count);
+	CU_ASSERT_EQUAL(by[PATCH_WAY_HOST], 0);
+	cycles_by(profile, ENGINE_VIA_HOST, ENGINE_VIA_AGENT, count, by);
+	CU_ASSERT_TRUE(by[PATCH_WAY_HOST] > 0 && by[PATCH_WAY_AGENT] > 0);
+	profile_free(profile);
+	CU_ASSERT_EQUAL(tell("calm"), 0);
+	CU_ASSERT_EQUAL(tell("run nginx 2"), 0);
+	CU_ASSERT_EQUAL(tell("run redis 2"), 0);
+	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
+}
+
+/* Whatever is promoted in a module or leads to its functions is led back before it leaves. */
+static void a_module_comes_and_goes(void)
+{
+	unsigned count = cycles(CHURNS, 10), i;
+	struct engine_status s;
+
+	for (i = 0; i < count; i++) {
+		CU_ASSERT_EQUAL(tell("module-in"), 0);
+		promote(ENGINE_VIA_AGENT);
+		engine_get_status(e, &s);
+		CU_ASSERT_TRUE(s.promoted > 0);
+		CU_ASSERT_EQUAL(tell("module-out"), 0);
+		verified("without the module");
+	}
+	demote_all(false);
+	verified("demoted");
+	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
+}
+
+static bool wait_promoted(unsigned wanted, unsigned ms)
+{
+	uint64_t until = clock_ns() + ms * 1000000ull;
+	struct engine_status s;
+
+	do {
+		engine_get_status(e, &s);
+		if (s.promoted == wanted)
+			return true;
+		clock_sleep_ms(100);
+	} while (clock_ns() < until);
+	printf("    %u are promoted, not %u\n", s.promoted, wanted);
+	return false;
+}
+
+/* The module leaves with promotions in place: it has undone them, and the engine sees it. */
+static void the_agent_leaves_and_returns(void)
+{
+	struct agent_state before, after;
+	struct error err = {0};
+	unsigned i;
+
+	for (i = 0; i < 4; i++)
+		promote(ENGINE_VIA_AGENT);
+	CU_ASSERT_FALSE(wait_promoted(0, 0));
+	agent_get_state(g.agent.agent, &before);
+	CU_ASSERT_EQUAL(tell("agent-out"), 0);
+	CU_ASSERT_TRUE(wait_promoted(0, MODULE_MS));
+	verified("the agent left");
+	CU_ASSERT_EQUAL(agent_ready(g.agent.agent, &err), -ENOTCONN);
+	CU_ASSERT_EQUAL(tell("agent"), 0);
+	CU_ASSERT_TRUE_FATAL(wait_health(AGENT_ALIVE, ALIVE_MS));
+	agent_get_state(g.agent.agent, &after);
+	CU_ASSERT_NOT_EQUAL(before.generation, after.generation);
+	for (i = 0; i < 4; i++)
+		promote(ENGINE_VIA_AGENT);
+	verified("a new agent");
+	CU_ASSERT_FALSE(wait_promoted(0, 0));
+	demote_all(false);
+}
+
+static void the_guest_noticed_nothing(void)
+{
+	tell("stop");
+	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
+	engine_destroy(e);
+	linux_bench_close(&g);
+}
+
+static const struct suite_test tests[] = {
+	{"comes alive", comes_alive},
+	{"promotes under load and stops nobody", promotes_under_load},
+	{"cycles in a storm of text changes", cycles_in_a_storm},
+	{"a module comes and goes", a_module_comes_and_goes},
+	{"the agent leaves and returns", the_agent_leaves_and_returns},
+	{"the guest noticed nothing", the_guest_noticed_nothing},
+};
+
+int main(void)
+{
+	const char *asked = getenv("HOTRAIL_CYCLES");
+
+	asked_cycles = asked && atoi(asked) > 0 ? (unsigned)atoi(asked) : 0;
+	return suite_run("linux agent", tests, sizeof(tests) / sizeof(tests[0]),
+			 asked_cycles ? 7200 : 900);
+}
