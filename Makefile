@@ -64,7 +64,7 @@ help:
 	@echo 'make check-unit / check-kvm / check-rig / check-linux   parts of it (rig: real KVM in an'
 	@echo '                emulated machine; linux: Debian kernels as guests)'
 	@echo 'make check-cycles   1000 promotions and demotions of a whole kernel under load'
-	@echo 'make check-agent   the module of the in-guest agent in full, in QEMU'
+	@echo 'make check-agent   the in-guest agent in full: 1000 cycles, modules that come and go'
 	@echo 'make lint       layers, formatting, static analysis'
 	@echo 'make bench      hotrail bench micro, tailcall and yard, edge table'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'

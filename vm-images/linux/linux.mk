@@ -21,7 +21,7 @@ $(O)/linux/versions: vm-images/linux/fetch.sh vm-images/linux/packages
 	@touch $@
 
 $(O)/linux/bench.cpio: vm-images/linux/root.sh vm-images/common.sh vm-images/linux/guest-init \
-		vm-images/linux/nginx.conf $(wildcard vm-images/linux/load*) \
+		vm-images/linux/nginx.conf vm-images/linux/storm $(wildcard vm-images/linux/load*) \
 		$(O)/linux/versions $(O)/linux/vmlinuz-cloud $(agent-guest)
 	$(call say,CPIO)AGENT=$(O)/agent sh $< $(@D)
 
