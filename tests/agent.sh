@@ -13,6 +13,8 @@ make -s O="$O" "$O/agent/test.cpio" "$O/linux/vmlinuz-cloud" || {
 	echo "SKIP: no guest with the agent: its kernel and headers are fetched with apt-get"
 	exit 77
 }
+[ -f "$O/nested/qemu.tried" ] || sh vm-images/nested/qemu.sh "$O/nested" || true
+PATH=$(cd "$O/nested" && pwd)/bin:$PATH
 work=$(mktemp -d)
 trap 'kill "$vm" 2>/dev/null; rm -rf "$work"' EXIT
 vm=

@@ -76,10 +76,13 @@ fi
 command -v qemu-system-x86_64 >/dev/null ||
 	die "qemu-system-x86_64 is missing: apt-get install qemu-system-x86"
 mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
 
 # The same steps as in nested.mk, for use without make.
 exec 9>"$cache/lock"
 flock 9
+[ -f "$cache/qemu.tried" ] || sh "$here/qemu.sh" "$cache" || true
+PATH=$cache/bin:$PATH
 [ -f "$cache/bzImage" ] || sh "$here/kernel.sh" "$cache" || die "no kernel for the emulated machine"
 stale=$([ -f "$cache/base.cpio" ] || echo yes)
 for part in "$here/init" "$here/hold.c" "$here/base.sh" "$cache/bzImage"; do
