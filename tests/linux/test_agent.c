@@ -19,7 +19,7 @@
 #define ALIVE_MS    60000
 #define MODULE_MS   60000
 #define TRIES	    20
-#define STORM_SITES 6
+#define STORM_SITES 4
 
 static struct linux_bench_guest g;
 static struct engine *e;
@@ -221,7 +221,7 @@ static void promotes_under_load(void)
 static void storm_on_promoted(void)
 {
 	struct engine_row *rows;
-	char command[240];
+	char command[120]; /* what linux_console_ask() takes */
 	size_t n, i, len;
 	unsigned sites = 0;
 

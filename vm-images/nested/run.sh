@@ -93,7 +93,7 @@ if [ -n "$stale" ]; then
 fi
 exec 9>&-
 
-still_s=120 # no sign of life from a CPU for so long: QEMU has lost it
+still_s=90 # no sign of life from a CPU for so long: QEMU has lost it
 work=$(mktemp -d "$cache/run.XXXXXX")
 qemu_pid='' tail_pid='' watch_pid=''
 # shellcheck disable=SC2317 # reached through the trap
