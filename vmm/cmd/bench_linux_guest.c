@@ -64,7 +64,7 @@ static int boot(struct linux_bench_guest *g, const struct bench_options *o, cons
 		.initrd = o->initrd,
 		.cmdline = cmdline,
 		.backend = MACHINE_KVM,
-		.cpl = MACHINE_CPL_0,
+		.cpl = o->cpl,
 		.vcpus = o->vcpus,
 		.wake = linux_console_wake,
 		.wake_ctx = &g->console,
