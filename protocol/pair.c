@@ -118,7 +118,8 @@ static void slot_bytes(uint64_t slot, uint64_t to, uint8_t bytes[PAIR_SLOT])
 	memcpy(bytes + 1, &rel, sizeof(rel));
 }
 
-static void poke(struct pair_step *s, enum pair_step_kind kind, uint64_t slot, uint64_t from, uint64_t to)
+static void poke(struct pair_step *s, enum pair_step_kind kind, uint64_t slot, uint64_t from,
+		 uint64_t to)
 {
 	s->kind = kind;
 	slot_bytes(slot, from, s->old);
@@ -126,7 +127,7 @@ static void poke(struct pair_step *s, enum pair_step_kind kind, uint64_t slot, u
 }
 
 unsigned int pair_plan(const struct pair *p, enum pair_state state, uint64_t program, uint64_t want,
-		   struct pair_step steps[PAIR_MAX_STEPS])
+		       struct pair_step steps[PAIR_MAX_STEPS])
 {
 	unsigned int n = 0;
 	bool single = !p->bypass;

@@ -71,6 +71,8 @@ static void test_usage(void)
 	refused(cli("profile", "info", NULL), 2, "arguments");
 	refused(cli("profile", "merge", "only-one", NULL), 2, "arguments");
 	refused(cli("profile", "export", "a", "b", NULL), 2, "arguments");
+	refused(cli("profile", "load", "a", "--via", "nobody", NULL), 2, "auto|host|agent");
+	refused(cli("profile", "save", "a", "--via", "host", NULL), 2, "load");
 }
 
 /* Where such a guest cannot run, the words say where it can; where it can, what is missing. */

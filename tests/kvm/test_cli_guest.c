@@ -240,8 +240,9 @@ static void profiles(void)
 	guest_is_well("g");
 	succeeds(PATIENT(cli("demote", "g", "--all", NULL)));
 	refused(PATIENT(cli("profile", "load", "g", bad, NULL)), 5, "build");
+	refused(PATIENT(cli("profile", "load", "g", good, "--via", "agent", NULL)), 4, "agent");
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), 0);
-	succeeds(PATIENT(cli("profile", "load", "g", good, NULL)));
+	succeeds(PATIENT(cli("profile", "load", "g", good, "--via", "host", NULL)));
 	CU_ASSERT_EQUAL(status("g", "promotions.promoted"), warm);
 	guest_is_well("g");
 	stop_guest("g", pid);

@@ -29,7 +29,8 @@ static const char more[] =
 	"Examples:\n"
 	"  hotrail profile save yard-1 monday.hotrail\n"
 	"  hotrail profile merge week.hotrail monday.hotrail tuesday.hotrail\n"
-	"  hotrail profile load yard-2 week.hotrail";
+	"  hotrail profile load yard-2 week.hotrail\n"
+	"  hotrail profile load linux-1 week.hotrail --via agent";
 
 static int show(const char *kind, json_t *doc, bool json)
 {
@@ -83,7 +84,7 @@ static int save(const char *guest, const char *path, bool json)
 	return info(path, json); /* read back what was written */
 }
 
-static int load(const char *guest, const char *path, bool json)
+static int load(const char *guest, const char *path, const char *via, bool json)
 {
 	struct error err = {0};
 	struct profile *p;
@@ -94,8 +95,11 @@ static int load(const char *guest, const char *path, bool json)
 	if (profile_load(path, &p, &err))
 		return cmd_fail(&err);
 	profile_free(p);
-	if (whole_path(path, &arguments, &err) ||
-	    cmd_call(guest, "profile-load", arguments, &answer, &err))
+	if (whole_path(path, &arguments, &err))
+		return cmd_fail(&err);
+	if (via)
+		json_object_set_new(arguments, "via", json_string(via));
+	if (cmd_call(guest, "profile-load", arguments, &answer, &err))
 		return cmd_fail(&err);
 	ret = change_exit(answer);
 	show("change", answer, json);
@@ -145,7 +149,8 @@ static int export_edges(const char *path, bool json)
 	return HOTRAIL_EXIT_OK;
 }
 
-static int dispatch(const struct cmd_usage *usage, const char *const *pos, unsigned n, bool json)
+static int dispatch(const struct cmd_usage *usage, const char *const *pos, unsigned n,
+		    const char *via, bool json)
 {
 	static const struct {
 		const char *verb;
@@ -166,11 +171,13 @@ static int dispatch(const struct cmd_usage *usage, const char *const *pos, unsig
 				  pos[0]);
 	if (n < verbs[i].min || n > verbs[i].max)
 		return cmd_misuse(usage, "profile %s: wrong number of arguments", pos[0]);
+	if (via && i != 1)
+		return cmd_misuse(usage, "--via says who writes into a guest: it goes with load");
 	switch (i) {
 	case 0:
 		return save(n == 3 ? pos[1] : NULL, pos[n - 1], json);
 	case 1:
-		return load(n == 3 ? pos[1] : NULL, pos[n - 1], json);
+		return load(n == 3 ? pos[1] : NULL, pos[n - 1], via, json);
 	case 2:
 		return merge(pos[1], pos + 2, n - 2, json);
 	case 3:
@@ -182,9 +189,11 @@ static int dispatch(const struct cmd_usage *usage, const char *const *pos, unsig
 
 int cmd_profile(int argc, char **argv)
 {
-	const char *pos[FILES_MAX];
+	const char *pos[FILES_MAX], *via = NULL;
 	bool json = false;
 	const struct cmd_option options[] = {
+		{"via", 0, CMD_CHOICE, &via, "auto|host|agent",
+		 "load: who writes: the host in a pause, or the agent in the guest", 0, 0},
 		{"json", 'j', CMD_FLAG, &json, NULL, "Print the result as JSON", 0, 0},
 	};
 	const struct cmd_usage usage = {.name = "profile",
@@ -198,5 +207,5 @@ int cmd_profile(int argc, char **argv)
 		return cmd_parse_exit(n);
 	if (n == 0)
 		return cmd_misuse(&usage, "profile: say what: save, load, merge, info or export");
-	return dispatch(&usage, pos, (unsigned)n, json);
+	return dispatch(&usage, pos, (unsigned)n, via, json);
 }

@@ -76,7 +76,7 @@ static int get_via(const json_t *arguments, enum engine_via *via, struct error *
 }
 
 /* The client's working folder is not ours. */
-static int get_path(const json_t *arguments, const char **out, struct error *err)
+static int get_path(const json_t *arguments, const char *known, const char **out, struct error *err)
 {
 	const json_t *v = json_object_get(arguments, "path");
 
@@ -84,7 +84,7 @@ static int get_path(const json_t *arguments, const char **out, struct error *err
 	if (!*out || (*out)[0] != '/' || strlen(*out) != json_string_length(v))
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "path: must be an absolute path of a file");
-	return only(arguments, "path", err);
+	return only(arguments, known, err);
 }
 
 /* --- looking --- */
@@ -330,7 +330,7 @@ static int save_profile(void *ctx, const json_t *arguments, json_t **ret, struct
 	struct guest *guest;
 	struct profile *p;
 	const char *path;
-	int r = get_path(arguments, &path, err);
+	int r = get_path(arguments, "path", &path, err);
 
 	if (!r)
 		r = monitor_engine(ctx, &guest, &engine, err);
@@ -353,17 +353,20 @@ static int load_profile(void *ctx, const json_t *arguments, json_t **ret, struct
 	struct monitor *m = ctx;
 	struct engine *engine;
 	struct guest *guest;
+	enum engine_via via = ENGINE_VIA_DEFAULT;
 	struct profile *p;
 	const char *path;
-	int r = get_path(arguments, &path, err);
+	int r = get_path(arguments, "path via", &path, err);
 
+	if (!r)
+		r = get_via(arguments, &via, err);
 	if (!r)
 		r = monitor_engine(m, &guest, &engine, err);
 	if (!r)
 		r = profile_load(path, &p, err);
 	if (r)
 		return r;
-	r = engine_warm(engine, p, ENGINE_VIA_DEFAULT, &result, err);
+	r = engine_warm(engine, p, via, &result, err);
 	profile_free(p);
 	if (!r)
 		return answer_change(m, "promote", "demote", false, &result, ret, err);
@@ -389,7 +392,7 @@ const struct control_command serve_commands[] = {
 	{"set-follow", "{on}: promote and watch by itself", set_follow},
 	{"set-phase", "{phase: \"a\" | \"b\"} of the workload", set_phase},
 	{"profile-save", "{path}: write what was learned", save_profile},
-	{"profile-load", "{path}: promote from a profile of the same build", load_profile},
+	{"profile-load", "{path, via}: promote from a profile of the same build", load_profile},
 	{"stop", "end the guest and its monitor", stop},
 };
 const size_t serve_commands_count = sizeof(serve_commands) / sizeof(serve_commands[0]);
