@@ -120,7 +120,8 @@ bool check_readable(unsigned long addr, u32 len); /* text or the arena */
 int modules_init(void);
 void modules_exit(void);
 bool modules_own(unsigned long addr, u32 len); /* text of a live module other than this one */
-u32 modules_list(struct agent_module *out, u32 room);
+/* Those with a greater id than `after`, ascending; returns how many there are in all. */
+u32 modules_list(u32 after, struct agent_module *out, u32 room, u32 *filled);
 
 /* --- learn.c --- */
 bool learn_table_valid(u32 offset);

@@ -82,14 +82,21 @@ bool modules_own(unsigned long addr, u32 len)
 	return false;
 }
 
-u32 modules_list(struct agent_module *out, u32 room)
+u32 modules_list(u32 after, struct agent_module *out, u32 room, u32 *filled)
 {
 	struct known *k;
-	u32 n = 0;
+	u32 total = 0;
 
-	list_for_each_entry(k, &modules_known, list) if (k->mod != THIS_MODULE && n < room)
-		describe(k, AGENT_MODULE_LIVE, 0, &out[n++]);
-	return n;
+	*filled = 0;
+	list_for_each_entry(k, &modules_known, list)
+	{
+		if (k->mod == THIS_MODULE || k->id <= after)
+			continue;
+		total++;
+		if (*filled < room)
+			describe(k, AGENT_MODULE_LIVE, 0, &out[(*filled)++]);
+	}
+	return total;
 }
 
 static bool concerns(const struct site *s, const void *ctx)

@@ -198,13 +198,14 @@ void handle_COUNTERS(const struct request *q)
 
 void handle_MODULES(const struct request *q)
 {
+	const struct agent_modules *m = q->payload;
 	struct agent_modules_reply *r;
 	struct outgoing *o;
 
 	r = reply_new(q, struct_size(r, module, AGENT_MAX_MODULES), &o);
 	if (!r)
 		return;
-	r->count = modules_list(r->module, AGENT_MAX_MODULES);
+	r->total = modules_list(m->after, r->module, AGENT_MAX_MODULES, &r->count);
 	reply_send(q, o, struct_size(r, module, r->count));
 }
 

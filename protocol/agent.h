@@ -199,14 +199,19 @@ struct agent_module {
 	__u64 text, text_size;
 	__u32 state;   /* enum agent_module_state */
 	__u32 demoted; /* going: sites led back first, in its text or to its functions */
-	__u32 id;      /* another for each load */
+	__u32 id;      /* another for each load, never 0; later ones are greater */
 	__u32 pad;
 	char name[AGENT_NAME];
 };
 
+struct agent_modules { /* Q: those with a greater id than `after` */
+	__u32 after;
+	__u32 pad;
+};
+
 struct agent_modules_reply {
-	__u32 count, pad;
-	struct agent_module module[];
+	__u32 total, count; /* of those asked for; in this reply, which are the first of them */
+	struct agent_module module[]; /* ascending by id; count <= AGENT_MAX_MODULES */
 };
 
 struct agent_conflict { /* E */
@@ -270,7 +275,7 @@ struct agent_error {	/* R to anything */
 	MESSAGE(8, LEARN_STOP, R, sizeof(struct agent_pokes_reply), AGENT_MAX_PAYLOAD)             \
 	MESSAGE(9, COUNTERS, Q, sizeof(struct agent_counters), AGENT_MAX_PAYLOAD)                  \
 	MESSAGE(9, COUNTERS, R, sizeof(struct agent_counters_reply), AGENT_MAX_PAYLOAD)            \
-	MESSAGE(10, MODULES, Q, 0, 0)                                                              \
+	MESSAGE(10, MODULES, Q, sizeof(struct agent_modules), sizeof(struct agent_modules))        \
 	MESSAGE(10, MODULES, R, sizeof(struct agent_modules_reply), AGENT_MAX_PAYLOAD)             \
 	MESSAGE(11, GRACE, Q, 0, 0)                                                                \
 	MESSAGE(11, GRACE, R, 0, 0)                                                                \

@@ -74,7 +74,7 @@ static void check_reply(struct ask *k, const uint8_t *data)
 		check_statuses(k, count, &err);
 	if (count <= AGENT_MAX_TABLES)
 		check_counters(k, tables, count, &err);
-	check_modules(k, &err);
+	check_modules(k, count, &err);
 	check_read(k, addr, k->reply_len - 16, &err);
 	if (!check_protected(k, 0, &err))
 		check(((const struct agent_protected_reply *)(const void *)k->reply)->count <=

@@ -191,8 +191,10 @@ static void *ask_all(void *unused)
 	failures += text[0] != 0x2e;
 	failures += agent_list_protected(f.agent, ranges, &n, NULL) != 0 || n != 2;
 	n = 2;
-	failures += agent_list_modules(f.agent, modules, &n, NULL) != 0 || n != 1;
-	failures += strcmp(modules[0].name, "nf_tables") != 0;
+	failures += agent_list_modules(f.agent, modules, &n, NULL) != 0 || n != 2;
+	failures += strcmp(modules[1].name, "nf_tables") != 0 || modules[1].id != 8;
+	n = 1;
+	failures += agent_list_modules(f.agent, modules, &n, NULL) != -ENOSPC || n != 1;
 	n = 0;
 	failures += agent_list_modules(f.agent, modules, &n, NULL) != -ENOSPC || n != 0;
 	failures += agent_grace(f.agent, NULL) != 0;
@@ -209,6 +211,10 @@ static void answer(uint16_t type)
 	CU_ASSERT_TRUE_FATAL(fake_take(&f, type));
 	if (type == AGENT_MSG_PROTECTED) /* two in all, one a message */
 		p.protect_reply.total = 2;
+	if (type == AGENT_MSG_MODULES) { /* the same: 7 and 8 */
+		p.modules_reply.total = f.payload.modules.after ? 1 : 2;
+		p.modules_reply.module[0].id += f.payload.modules.after != 0;
+	}
 	if (type == AGENT_MSG_ARENA_WRITE || type == AGENT_MSG_RECLAIM) {
 		p.statuses.count = 1;
 		len--;
@@ -222,7 +228,8 @@ static void test_requests(void)
 		AGENT_MSG_ARENA_WRITE, AGENT_MSG_LEARN_START, AGENT_MSG_LEARN_STOP,
 		AGENT_MSG_COUNTERS,    AGENT_MSG_READ_TEXT,   AGENT_MSG_PROTECTED,
 		AGENT_MSG_PROTECTED,   AGENT_MSG_MODULES,     AGENT_MSG_MODULES,
-		AGENT_MSG_GRACE,       AGENT_MSG_RECLAIM,     AGENT_MSG_UNPATCH_ALL,
+		AGENT_MSG_MODULES,     AGENT_MSG_MODULES,     AGENT_MSG_GRACE,
+		AGENT_MSG_RECLAIM,     AGENT_MSG_UNPATCH_ALL,
 	};
 	pthread_t thread;
 	size_t i;

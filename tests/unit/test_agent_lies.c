@@ -240,6 +240,54 @@ static void test_list_lies(void)
 	fake_close(&f);
 }
 
+static void *modules_job(void *ret)
+{
+	struct agent_module out[3];
+	size_t n = 3;
+
+	*(int *)ret = agent_list_modules(f.agent, out, &n, NULL);
+	return NULL;
+}
+
+static void test_module_lies(void)
+{
+	static const struct {
+		uint32_t total, count, first, second; /* ids */
+	} lies[] = {{1, 2, 1, 2}, {5, 0, 0, 0}, {2, 2, 4, 4}, {2, 2, 4, 3}, {1, 1, 0, 0}};
+	union wire_payload p = {.bytes = {0}};
+	pthread_t thread;
+	size_t i;
+	int ret;
+
+	up(0);
+	fixture_module(&p.modules_reply.module[0]);
+	fixture_module(&p.modules_reply.module[1]);
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		p.modules_reply.total = lies[i].total;
+		p.modules_reply.count = lies[i].count;
+		p.modules_reply.module[0].id = lies[i].first;
+		p.modules_reply.module[1].id = lies[i].second;
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, modules_job, &ret), 0);
+		CU_ASSERT_TRUE_FATAL(fake_take(&f, AGENT_MSG_MODULES));
+		fake_reply(&f, &p, 8 + lies[i].count * (uint32_t)sizeof(struct agent_module));
+		pthread_join(thread, NULL);
+		CU_ASSERT_EQUAL(ret, -EPROTO);
+	}
+	/* It gets on for ever; the host's room does not. */
+	p.modules_reply.total = 0xffffffff;
+	p.modules_reply.count = 1;
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, modules_job, &ret), 0);
+	for (i = 0; i < 3; i++) {
+		CU_ASSERT_TRUE_FATAL(fake_take(&f, AGENT_MSG_MODULES));
+		CU_ASSERT_EQUAL(f.payload.modules.after, i);
+		p.modules_reply.module[0].id = (uint32_t)i + 1;
+		fake_reply(&f, &p, 8 + sizeof(struct agent_module));
+	}
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(ret, -ENOSPC);
+	fake_close(&f);
+}
+
 static void test_version(void)
 {
 	struct agent_header h;
@@ -266,6 +314,7 @@ static const struct suite_test tests[] = {
 	{"answers nobody waited for", test_replies_nobody_asked_for},
 	{"answers that are errors", test_errors},
 	{"lists that lie", test_list_lies},
+	{"modules that cannot be", test_module_lies},
 	{"another version of the protocol", test_version},
 };
 SUITE_MAIN("agent_lies", tests, 120)

@@ -27,6 +27,7 @@ union wire_payload {
 	struct agent_read_reply read_reply;
 	struct agent_counters counters;
 	struct agent_counters_reply counters_reply;
+	struct agent_modules modules;
 	struct agent_modules_reply modules_reply;
 	struct agent_unpatch_reply unpatch_reply;
 	struct agent_module module;
@@ -106,6 +107,9 @@ static inline uint32_t fixture_said(uint16_t type, union wire_payload *p)
 	case AGENT_MSG_PROTECTED:
 		p->protect.first = 512;
 		return sizeof(p->protect);
+	case AGENT_MSG_MODULES:
+		p->modules.after = 3;
+		return sizeof(p->modules);
 	case AGENT_MSG_POKE:
 		return fixture_pokes(&p->pokes, 0);
 	case AGENT_MSG_LEARN_START:
@@ -162,7 +166,7 @@ static inline uint32_t fixture_lists(uint16_t type, union wire_payload *p)
 		p->counters_reply.counted[0].slot[1].count = 100;
 		return sizeof(p->counters_reply) + sizeof(struct agent_counted);
 	case AGENT_MSG_MODULES:
-		p->modules_reply.count = 1;
+		p->modules_reply.total = p->modules_reply.count = 1;
 		fixture_module(&p->modules_reply.module[0]);
 		p->modules_reply.module[0].state = AGENT_MODULE_LIVE;
 		return sizeof(p->modules_reply) + sizeof(struct agent_module);

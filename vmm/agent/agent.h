@@ -96,7 +96,8 @@ int agent_grace(struct agent *a, struct error *err);
 int agent_read_tables(struct agent *a, const uint32_t *tables, size_t n, struct agent_counted *out,
 		      struct error *err);
 int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struct error *err);
-/* *n: in = room, out = filled. -ENOSPC: filled, and there is more. */
+/* *n: in = room, out = filled. -ENOSPC: filled, and there is more. Modules: live ones, ascending by
+ * id, names filtered. */
 int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, struct error *err);
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err);
 int agent_unpatch_all(struct agent *a, struct agent_unpatch_reply *r, struct error *err);

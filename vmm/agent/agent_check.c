@@ -141,7 +141,7 @@ int check_counters(const struct ask *k, const uint32_t *tables, uint32_t count, 
 	return 0;
 }
 
-int check_modules(const struct ask *k, struct error *err)
+int check_modules(const struct ask *k, uint32_t after, struct error *err)
 {
 	const struct agent_modules_reply *r = (const void *)k->reply;
 	uint32_t i;
@@ -149,9 +149,16 @@ int check_modules(const struct ask *k, struct error *err)
 	if (!wire_counts(k->reply_len, sizeof(*r), r->count, sizeof(r->module[0]),
 			 AGENT_MAX_MODULES))
 		return lie(err, "the number of modules");
-	for (i = 0; i < r->count; i++)
+	if (r->count > r->total || (!r->count && r->total))
+		return lie(err, "the total of modules");
+	for (i = 0; i < r->count; i++) {
 		if (!module_sound(&r->module[i]))
 			return lie(err, "a module that cannot be");
+		/* One that has more to come must get on. */
+		if (r->module[i].id <= after)
+			return lie(err, "modules in no order");
+		after = r->module[i].id;
+	}
 	return 0;
 }
 

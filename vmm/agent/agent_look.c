@@ -68,32 +68,49 @@ static int too_many(size_t room, struct error *err, const char *what)
 			 what);
 }
 
+/* As many of the answer as there is room for. */
+static size_t take_modules(struct agent_module *out, size_t room,
+			   const struct agent_modules_reply *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count && i < room; i++) {
+		out[i] = r->module[i];
+		check_text(out[i].name, sizeof(out[i].name), r->module[i].name,
+			   sizeof(r->module[i].name));
+	}
+	return i;
+}
+
 int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, struct error *err)
 {
 	const struct agent_modules_reply *r;
-	size_t room = *n, i;
+	size_t room = *n, taken;
+	struct agent_modules *m;
 	struct question *q;
+	uint32_t after = 0;
 	int ret;
 
 	*n = 0;
 	q = question_new(err);
 	if (!q)
 		return -ENOMEM;
-	ret = question_ask(a, q, AGENT_MSG_MODULES, 0);
-	if (!ret)
-		ret = question_nonsense(a, q, check_modules(&q->ask, q->err));
-	if (ret)
-		goto out;
+	m = question_payload(q);
 	r = (const void *)q->reply;
-	for (i = 0; i < r->count && i < room; i++) {
-		out[i] = r->module[i];
-		check_text(out[i].name, sizeof(out[i].name), r->module[i].name,
-			   sizeof(r->module[i].name));
-	}
-	*n = i;
-	if (i < r->count)
-		ret = too_many(room, err, "modules");
-out:
+	do {
+		*m = (struct agent_modules){.after = after};
+		ret = question_ask(a, q, AGENT_MSG_MODULES, sizeof(*m));
+		if (!ret)
+			ret = question_nonsense(a, q, check_modules(&q->ask, after, q->err));
+		if (ret)
+			break;
+		taken = take_modules(out + *n, room - *n, r);
+		*n += taken;
+		if (taken)
+			after = out[*n - 1].id;
+		if (taken < r->count || (*n == room && taken < r->total))
+			ret = too_many(room, err, "modules");
+	} while (!ret && taken < r->total);
 	free(q);
 	return ret;
 }

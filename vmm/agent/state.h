@@ -121,7 +121,8 @@ int check_pokes(const struct ask *k, uint32_t count, struct error *err);
 int check_statuses(const struct ask *k, uint32_t count, struct error *err);
 int check_read(const struct ask *k, uint64_t addr, uint32_t len, struct error *err);
 int check_counters(const struct ask *k, const uint32_t *tables, uint32_t count, struct error *err);
-int check_modules(const struct ask *k, struct error *err);
+/* Those with a greater id than `after`. */
+int check_modules(const struct ask *k, uint32_t after, struct error *err);
 /* `first` of those asked for. */
 int check_protected(const struct ask *k, uint32_t first, struct error *err);
 /* Copy text from the agent for users: printable ASCII, anything else is '?'; terminated. */
