@@ -22,6 +22,7 @@ struct agent {
 	struct agent_state s;
 	uint8_t taken[AGENT_CODE_SIZE / 16]; /* by a block; 2 = it begins here */
 	unsigned pokes, blocks, reclaims, learn_starts, learn_stops;
+	unsigned messages, longest; /* of pokes; sites in the longest */
 	/* The next poke message: this many are done, then nobody answers. */
 	bool lose;
 	unsigned lose_after;
@@ -138,6 +139,9 @@ int agent_poke(struct agent *a, enum agent_poking how, const struct agent_poke *
 	memset(status, AGENT_STATUSES, n);
 	if (a->s.health != AGENT_ALIVE)
 		return error_set(e, HOTRAIL_EXIT_BUSY, -ENOTCONN, "lost");
+	a->messages++;
+	if (n > a->longest)
+		a->longest = (unsigned)n;
 	a->learn_starts += how == AGENT_POKE_LEARN_START ? n : 0;
 	a->learn_stops += how == AGENT_POKE_LEARN_STOP ? n : 0;
 	for (i = 0; i < n; i++) {

@@ -145,6 +145,65 @@ static void an_agent_that_is_not_there_or_refuses_is_named(void)
 	teardown();
 }
 
+/* `known`: so many of them, from the first on. */
+static void ask_for_many(struct applier_write *writes, size_t n, size_t known)
+{
+	struct applier_done done = {0};
+	struct applier *a = p->place[PATCH_WAY_AGENT].applier;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		writes[i] = (struct applier_write){
+			.addr = FAKE_BASE + 16 * i, .len = 5, .known = i < known};
+	agent.messages = agent.longest = 0;
+	agent.status = AGENT_BUSY; /* these are no sites; only asking counts */
+	CU_ASSERT_EQUAL(a->ops->write(a, writes, n, &done, &err), 0);
+	for (i = 0; i < n && writes[i].reason == PATCH_REASON_BUSY; i++)
+		;
+	CU_ASSERT_EQUAL(i, n);
+}
+
+/* One message is one round of text_poke_bp; of new sites, too many take the agent too long. */
+static void what_the_agent_knows_takes_one_message(void)
+{
+	struct applier_write writes[AGENT_MAX_POKES + 1];
+
+	begin();
+	CU_ASSERT_EQUAL(promote_all(PATCH_WAY_AGENT, 0, 1), 0);
+	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES);
+	CU_ASSERT_EQUAL(agent.messages, 1);
+	ask_for_many(writes, AGENT_MAX_POKES + 1, AGENT_MAX_POKES + 1);
+	CU_ASSERT_EQUAL(agent.messages, 2);
+	CU_ASSERT_EQUAL(agent.longest, AGENT_MAX_POKES);
+	ask_for_many(writes, AGENT_MAX_POKES, 0);
+	CU_ASSERT_EQUAL(agent.messages, 4);
+	CU_ASSERT_EQUAL(agent.longest, 64);
+	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 64);
+	CU_ASSERT_EQUAL(agent.messages, 1);
+	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 65);
+	CU_ASSERT_EQUAL(agent.messages, 2);
+	teardown();
+}
+
+/* What was changed once is known from then on, to this generation. */
+static void sites_become_known(void)
+{
+	struct patch_own *own;
+
+	begin();
+	CU_ASSERT_EQUAL(promote_all(PATCH_WAY_AGENT, 0, 2), 0);
+	own = p->place[PATCH_WAY_AGENT].own;
+	CU_ASSERT(own[0].known && own[1].known && !own[2].known);
+	agent.status = AGENT_PROTECTED;
+	CU_ASSERT_EQUAL(promote_all(PATCH_WAY_AGENT, 2, 1), 0);
+	CU_ASSERT_FALSE(own[2].known);
+	fake_agent_reborn();
+	CU_ASSERT_EQUAL(promote_all(PATCH_WAY_AGENT, 3, 1), 0);
+	own = p->place[PATCH_WAY_AGENT].own;
+	CU_ASSERT(!own[0].known && own[3].known);
+	teardown();
+}
+
 static void lies(struct agent_hello_reply hello, int rc)
 {
 	struct agent_hello_reply honest = agent.s.hello;
@@ -346,6 +405,8 @@ static void law_4_host_blocks_are_never_used_again(void)
 static const struct suite_test tests[] = {
 	{"the agent promotes without a pause", the_agent_promotes_without_a_pause},
 	{"switching the way keeps promotions", switching_the_way_keeps_promotions},
+	{"what the agent knows takes one message", what_the_agent_knows_takes_one_message},
+	{"sites become known", sites_become_known},
 	{"a thousand alternations leave nothing behind",
 	 a_thousand_alternations_leave_nothing_behind},
 	{"refusals have their reasons", refusals_have_their_reasons},

@@ -33,6 +33,8 @@ struct applier_write { /* one instruction; in: up to `table`, out: the rest */
 	/* The opcode may change, too (a nop becomes a jump): all bytes are written. False, as for
 	 * every site: only the rel32 is (law 2). */
 	bool whole;
+	/* This way has changed the site before, in this generation. */
+	bool known;
 	enum applier_kind kind;
 	gva_t table; /* APPLIER_LEARN_START: in the first copy */
 	enum patch_result result;

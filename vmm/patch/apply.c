@@ -70,6 +70,7 @@ static void settle(struct patcher *p, const struct plan *plan, struct patch_outc
 		o->way = plan->way;
 		if (o->result == PATCH_APPLIED) {
 			patcher_book(p, e->site, e->track, w->new);
+			p->place[plan->way].own[e->site].known = true;
 			applied++;
 			continue;
 		}

@@ -17,9 +17,9 @@
 /* A site that says neither old nor new may be in the middle of a poke: looked at so often. */
 #define LOOKS	20
 #define LOOK_MS 1
-/* Sites in one request: of a new site the agent asks its kernel, which takes an emulated one so
- * long that 256 at once were no longer answered in time. */
-#define POKES_AT_ONCE 64
+/* Sites in one request that the agent does not know yet: it asks its kernel about each, which takes
+ * an emulated one so long that 256 at once were no longer answered in time. */
+#define NEW_AT_ONCE 64
 /* KASLR moves a kernel by multiples of this (CONFIG_PHYSICAL_ALIGN), so a smaller difference is one
  * of what is called the start of text. */
 #define TEXT_SLACK 0x200000ull
@@ -333,6 +333,19 @@ static void fill(struct applier *a, struct batch *b, enum applier_kind kind,
 	}
 }
 
+/* How many of them, from `first` on, one request has. */
+static size_t portion(const struct batch *b, size_t first)
+{
+	size_t i, strangers = 0;
+
+	for (i = first; i < b->n && i - first < AGENT_MAX_POKES; i++) {
+		strangers += !b->write[i]->known;
+		if (strangers > NEW_AT_ONCE)
+			break;
+	}
+	return i - first;
+}
+
 /* One kind after the other; after a failure the rest is not asked for. */
 static int poke_kind(struct applier *a, struct batch *b, enum applier_kind kind, bool ask,
 		     struct applier_done *done, struct error *err)
@@ -350,7 +363,7 @@ static int poke_kind(struct applier *a, struct batch *b, enum applier_kind kind,
 	for (asked = 0; ask && !rc && asked < b->n; asked += count) {
 		struct agent_poked poked = {0};
 
-		count = b->n - asked < POKES_AT_ONCE ? b->n - asked : POKES_AT_ONCE;
+		count = portion(b, asked);
 		rc = agent_poke(of(a)->agent, how[kind], b->poke + asked, count, b->status + asked,
 				&poked, err);
 		done->agent_ns += poked.ns;

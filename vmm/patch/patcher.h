@@ -27,6 +27,7 @@ struct patch_slot { /* one a site */
 struct patch_own {	   /* what a site has of one way, for its life */
 	gva_t miss, table; /* 0 = not allocated */
 	uint32_t tracks;   /* newest block: index + 1, 0 = none */
+	bool known;	   /* changed by this way before */
 };
 
 struct patch_place {		 /* one a way */

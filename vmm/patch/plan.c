@@ -174,13 +174,14 @@ static bool in_quarantine(const struct patch_slot *slot, const struct site *s, e
 }
 
 /* What must be written, all but `new`. */
-static void fill_write(const struct patcher *p, const struct patch_request *r,
+static void fill_write(const struct patcher *p, enum patch_way way, const struct patch_request *r,
 		       struct applier_write *w)
 {
 	const struct site *s = &p->guest->sites.sites[r->site];
 	const struct patch_slot *slot = &p->slots[r->site];
 
-	*w = (struct applier_write){.addr = s->addr, .len = s->len};
+	*w = (struct applier_write){
+		.addr = s->addr, .len = s->len, .known = p->place[way].own[r->site].known};
 	memcpy(w->old, slot->bytes, sizeof(w->old));
 	memcpy(w->new, s->bytes, sizeof(w->new));
 	if (r->to == PATCH_LEARNING)
@@ -199,7 +200,7 @@ static int plan_request(struct patcher *p, enum patch_way way, const struct patc
 
 	take_targets(r, &targets);
 	*e = (struct plan_entry){.site = r->site, .to = r->to};
-	fill_write(p, r, w);
+	fill_write(p, way, r, w);
 	if (in_quarantine(slot, s, r->to)) {
 		skip(o, PATCH_REASON_QUARANTINED);
 		return 0;
