@@ -87,6 +87,7 @@ static void test_bench_linux(void)
 	else
 		refused(r, 4, "make bench-linux-rig");
 	refused(cli("bench", "linux", "--seconds", "1", NULL), 2, "--seconds");
+	refused(cli("bench", "linux", "--via", "auto", NULL), 2, "host|agent");
 	refused(cli("bench", "windows", NULL), 2, "linux");
 }
 

@@ -184,8 +184,6 @@ static void comes_alive(void)
 		printf("    %s\n", err.text);
 	CU_ASSERT_EQUAL_FATAL(ret, 0);
 	g.console.other = stdout;
-	engine_destroy(g.engine); /* it knows no agent */
-	g.engine = NULL;
 	CU_ASSERT_EQUAL(agent_ready(g.agent.agent, &err), -ENOTCONN);
 	CU_ASSERT_EQUAL_FATAL(tell("agent"), 0);
 	CU_ASSERT_TRUE_FATAL(wait_health(AGENT_ALIVE, ALIVE_MS));

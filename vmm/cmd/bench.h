@@ -18,6 +18,7 @@ struct bench_options {
 	/* linux only */
 	const char *kernel, *initrd;
 	unsigned seconds, boots;
+	enum engine_via via; /* HOST or AGENT */
 };
 
 /*

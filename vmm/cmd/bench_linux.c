@@ -2,7 +2,6 @@
 /* bench linux: a stock kernel with real programs, unpromoted and promoted in turn in one boot. */
 #include "cmd/bench_linux.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,37 +21,6 @@ struct linux_bench {
 	struct progress progress;
 };
 
-/*
- * Is this CPU a program? QEMU's software CPU says so in the hypervisor's leaf (qemu:
- * target/i386/cpu.c, TCG signature). A KVM that emulates level 0 never gets here: the machine
- * measures that and refuses such a guest.
- */
-static bool host_is_emulated(void)
-{
-	unsigned a, b, c, d;
-	char name[13] = "";
-
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 31))) /* no hypervisor */
-		return false;
-	__cpuid(0x40000000, a, b, c, d);
-	memcpy(name, &b, 4);
-	memcpy(name + 4, &c, 4);
-	memcpy(name + 8, &d, 4);
-	return !strcmp(name, "TCGTCGTCGTCG");
-}
-
-/* What to do where such a guest cannot run. */
-static int advise(int ret, struct error *err)
-{
-	struct error why = *err;
-
-	if (err->exit_code == HOTRAIL_EXIT_UNSUPPORTED)
-		error_set(err, HOTRAIL_EXIT_UNSUPPORTED, ret,
-			  "%.200s; `make bench-linux-rig` runs it in an emulated machine that can",
-			  why.text);
-	return ret;
-}
-
 /* All boots but the last are only timed. */
 static int boot(struct linux_bench *b, struct error *err)
 {
@@ -64,6 +32,8 @@ static int boot(struct linux_bench *b, struct error *err)
 		progress_update(&b->progress, "booting", 0.1 * i / b->o->boots);
 		ret = linux_bench_open(&b->guest, b->o, "", i + 1 == b->o->boots, err);
 		b->boot[i] = b->guest.boot_s;
+		if (!ret && i + 1 == b->o->boots)
+			ret = linux_bench_optimise(&b->guest, b->o, err);
 	}
 	return ret;
 }
@@ -172,7 +142,9 @@ static int run_all(struct linux_bench *b, struct error *err)
 	int ret = boot(b, err);
 
 	if (ret)
-		return advise(ret, err);
+		return linux_bench_advise(ret, "bench-linux-rig", err);
+	json_object_set_new(b->doc, "via",
+			    json_string(b->o->via == ENGINE_VIA_AGENT ? "agent" : "host"));
 	json_object_set_new(b->doc, "kernel", json_text(b->guest.kernel->release));
 	json_object_set_new(b->doc, "mitigation",
 			    json_text(linux_guest_info(b->guest.guest)->mitigation));
@@ -194,13 +166,13 @@ static int run_all(struct linux_bench *b, struct error *err)
 int bench_linux(const struct bench_options *o, json_t **doc, struct error *err)
 {
 	struct bench_options own = *o;
-	struct linux_bench b = {.o = &own, .emulated = host_is_emulated()};
+	struct linux_bench b = {.o = &own, .emulated = linux_bench_emulated()};
 	struct linux_bench_files files;
 	int ret = machine_probe(MACHINE_KVM, err);
 
 	b.guest.console.event = -1;
 	if (ret)
-		return advise(ret, err);
+		return linux_bench_advise(ret, "bench-linux-rig", err);
 	ret = linux_bench_find(&own, &files, err);
 	if (ret)
 		return ret;

@@ -9,6 +9,9 @@
 #include "guest/kernel.h"
 #include "guest/linux.h"
 
+/* For an answer, beyond the run itself: servers start, an emulated host is slow. */
+#define LINUX_BENCH_ANSWER_MS 120000
+
 /* One booted guest under our monitor; with an engine when asked for. */
 struct linux_bench_guest {
 	struct kernel *kernel;
@@ -29,14 +32,24 @@ struct linux_bench_files {
 /* Those the user named, else those of `make linux-images` beside the program. -ENOENT. */
 int linux_bench_find(struct bench_options *o, struct linux_bench_files *files, struct error *err);
 
-/* `extra` is added to the kernel's command line. On failure nothing is left. */
+/* `extra` is added to the kernel's command line. `look`: the guest is recognised, so that it can be
+ * patched. On failure nothing is left. */
 int linux_bench_open(struct linux_bench_guest *g, const struct bench_options *o, const char *extra,
-		     bool engine, struct error *err);
+		     bool look, struct error *err);
+/* Loads the agent in there and waits until it answers. */
+int linux_bench_load_agent(struct linux_bench_guest *g, struct error *err);
+/* An engine for a guest that was looked at. By --via agent it has the agent, which is loaded. */
+int linux_bench_optimise(struct linux_bench_guest *g, const struct bench_options *o,
+			 struct error *err);
 void linux_bench_close(struct linux_bench_guest *g); /* powers the guest off; twice is fine */
 /* The same kernel and root file system under QEMU: seconds to the same point, negative where there
  * is no QEMU or it fails. */
 double linux_bench_boot_qemu(const struct bench_options *o);
 const char *linux_bench_cmdline(void);
+/* Is this host's CPU a program? Then times are its. */
+bool linux_bench_emulated(void);
+/* Adds what to do where such a guest cannot run, `make TARGET`; returns ret. */
+int linux_bench_advise(int ret, const char *target, struct error *err);
 
 /* A host that is busy or emulated may not stop a vCPU in time; that changes nothing and is tried
  * again. After a failure: may it be? Waits a little then. `tries` starts at 0. */

@@ -2,6 +2,7 @@
 /* The guest of `bench linux`: booted, looked at, powered off. */
 #include "cmd/bench_linux.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,11 +17,42 @@
 #define BOOT_LIMIT_MS 300000 /* an emulated host is slow */
 #define LOOK_LIMIT_MS 30000
 #define OFF_LIMIT_MS  20000
+#define AGENT_MS      60000
 #define BUSY_TRIES    25
 
 const char *linux_bench_cmdline(void)
 {
 	return CMDLINE;
+}
+
+/*
+ * Is this CPU a program? QEMU's software CPU says so in the hypervisor's leaf (qemu:
+ * target/i386/cpu.c, TCG signature). A KVM that emulates level 0 never gets here: the machine
+ * measures that and refuses such a guest.
+ */
+bool linux_bench_emulated(void)
+{
+	unsigned a, b, c, d;
+	char name[13] = "";
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 31))) /* no hypervisor */
+		return false;
+	__cpuid(0x40000000, a, b, c, d);
+	memcpy(name, &b, 4);
+	memcpy(name + 4, &c, 4);
+	memcpy(name + 8, &d, 4);
+	return !strcmp(name, "TCGTCGTCGTCG");
+}
+
+int linux_bench_advise(int ret, const char *target, struct error *err)
+{
+	struct error why = *err;
+
+	if (err->exit_code == HOTRAIL_EXIT_UNSUPPORTED)
+		error_set(err, HOTRAIL_EXIT_UNSUPPORTED, ret,
+			  "%.200s; `make %s` runs it in an emulated machine that can", why.text,
+			  target);
+	return ret;
 }
 
 /* "DIR/linux/NAME" where DIR holds this program: that is the build folder. */
@@ -122,24 +154,52 @@ static void clear(struct linux_bench_guest *g)
 }
 
 int linux_bench_open(struct linux_bench_guest *g, const struct bench_options *o, const char *extra,
-		     bool engine, struct error *err)
+		     bool look, struct error *err)
 {
-	struct engine_config ec = {.policy = POLICY_DEFAULT};
 	int ret;
 
 	clear(g);
 	ret = linux_console_open(&g->console, err);
-	if (!ret && engine)
+	if (!ret && look)
 		ret = kernel_load(o->kernel, &g->kernel, err);
 	if (!ret)
 		ret = boot(g, o, extra, err);
-	if (!ret && engine)
+	if (!ret && look)
 		ret = look_at(g, err);
-	if (!ret && engine)
-		ret = engine_create(g->guest, &ec, &g->engine, err);
 	if (ret)
 		linux_bench_close(g);
 	return ret;
+}
+
+int linux_bench_load_agent(struct linux_bench_guest *g, struct error *err)
+{
+	uint64_t limit = clock_ns() + AGENT_MS * 1000000ull;
+	struct linux_answer a = {0};
+	int ret = linux_console_ask(&g->console, AGENT_MS, &a, err, "agent");
+
+	if (ret)
+		return ret;
+	if (a.errors)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOENT,
+				 "the guest cannot load the agent: this kernel's is in the root "
+				 "file system of `make linux-images`");
+	while ((ret = agent_ready(g->agent.agent, err)) == -ENOTCONN && clock_ns() < limit)
+		clock_sleep_ms(50);
+	return ret;
+}
+
+int linux_bench_optimise(struct linux_bench_guest *g, const struct bench_options *o,
+			 struct error *err)
+{
+	struct engine_config ec = {.policy = POLICY_DEFAULT};
+	int ret = 0;
+
+	if (o->via == ENGINE_VIA_AGENT) {
+		ret = linux_bench_load_agent(g, err);
+		ec.agent = g->agent.agent;
+		ec.via = o->via;
+	}
+	return ret ? ret : engine_create(g->guest, &ec, &g->engine, err);
 }
 
 void linux_bench_close(struct linux_bench_guest *g)

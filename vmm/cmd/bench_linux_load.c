@@ -10,9 +10,6 @@
 #include "util/rss.h"
 #include "util/stats.h"
 
-#define ANSWER_LIMIT_MS                                                                            \
-	120000 /* beyond the run itself: servers start, an emulated host is slow                   \
-		*/
 /* Each call counts for a tenth of a second; what is rare is seen by one of a few. */
 #define PROMOTE_CALLS 3
 #define MEASURE_MS    1000
@@ -38,7 +35,7 @@ int linux_bench_run(struct linux_bench_guest *g, const char *name, unsigned seco
 		    uint64_t *errors, char *unit, size_t unit_len, struct error *err)
 {
 	struct linux_answer a = {0};
-	int ret = linux_console_ask(&g->console, seconds * 1000 + ANSWER_LIMIT_MS, &a, err,
+	int ret = linux_console_ask(&g->console, seconds * 1000 + LINUX_BENCH_ANSWER_MS, &a, err,
 				    "run %s %u", name, seconds);
 
 	if (ret)
@@ -71,7 +68,7 @@ static int run_measured(struct load *l, double *value, struct error *err)
 static int set_load(struct load *l, bool on, struct error *err)
 {
 	struct linux_answer a = {0};
-	int ret = linux_console_ask(&l->g->console, ANSWER_LIMIT_MS, &a, err,
+	int ret = linux_console_ask(&l->g->console, LINUX_BENCH_ANSWER_MS, &a, err,
 				    on ? "start %s" : "stop", l->name);
 
 	l->errors += ret ? 0 : a.errors;

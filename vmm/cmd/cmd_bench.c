@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/doc.h"
 
-static const char *machine = "auto", *cpl = "auto";
+static const char *machine = "auto", *cpl = "auto", *via = "host";
 static bool json;
 static struct bench_options options = {.vcpus = 2, .window_ms = 300, .seconds = 5, .boots = 1};
 
@@ -22,6 +23,7 @@ static const struct cmd_option option_table[] = {
 	{"boots", 0, CMD_UNSIGNED, &options.boots, "N", "linux: boots that are timed", 1,
 	 BENCH_MAX_ROUNDS},
 	{"vcpus", 0, CMD_UNSIGNED, &options.vcpus, "N", "yard, linux: vCPUs", 1, HOTRAIL_MAX_VCPUS},
+	{"via", 0, CMD_CHOICE, &via, "host|agent", "linux: who writes (default host)", 0, 0},
 	{"machine", 0, CMD_CHOICE, &machine, "auto|kvm|process", "how the guest is run", 0, 0},
 	{"cpl", 0, CMD_CHOICE, &cpl, "auto|0|3", "the guest's privilege level", 0, 0},
 	{"json", 'j', CMD_FLAG, &json, NULL, "print one JSON object", 0, 0},
@@ -94,6 +96,7 @@ int cmd_bench(int argc, char **argv)
 		return cmd_misuse(&usage, "name the benchmark: micro, tailcall, yard or linux");
 	options.backend = cmd_machine(machine);
 	options.cpl = cmd_cpl(cpl);
+	(void)doc_via_parse(via, &options.via); /* one of the choices */
 	options.rounds = options.rounds ? options.rounds : bench->rounds;
 	ret = bench->run(&options, &doc, &err);
 	if (ret)

@@ -145,6 +145,7 @@ void screen_bench_linux(const struct show *s, const json_t *doc)
 {
 	double complaints = doc_number(doc, "kernel_complaints"),
 	       differ = doc_number(doc, "verify_differ");
+	const char *by = doc_string(doc, "via");
 
 	lines_text(s, 0, STYLE_HEAD,
 		   "Linux %s, %s, %s vCPUs, sampler %s, %s interleaved rounds, %s %s, medians",
@@ -155,6 +156,8 @@ void screen_bench_linux(const struct show *s, const json_t *doc)
 		   number_count(doc_number(doc, "rounds")).s,
 		   number_count(doc_number(doc, "boots")).s,
 		   doc_number(doc, "boots") == 1 ? "boot" : "boots");
+	if (by && !strcmp(by, "agent"))
+		lines_text(s, 0, STYLE_PLAIN, "Promoted by the agent in the guest.");
 	if (emulated(doc))
 		lines_text(s, 0, STYLE_WARN,
 			   "This host emulates its CPU: times are those of the emulation, "
