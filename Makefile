@@ -67,6 +67,7 @@ help:
 	@echo 'make check-agent   the in-guest agent in full: 1000 cycles, modules that come and go'
 	@echo 'make lint       layers, formatting, static analysis'
 	@echo 'make bench      hotrail bench micro, tailcall and yard, edge table'
+	@echo 'make bench-linux / bench-agent   with a Linux guest; -rig: in an emulated machine'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (60)'
 	@echo 'make linux-images   Debian kernel and root file systems for Linux guests, under $(O)/linux'
 	@echo 'make agent      the in-guest agent for the kernels of guest-agent/kernels, and its relay'

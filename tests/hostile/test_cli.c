@@ -91,6 +91,21 @@ static void test_bench_linux(void)
 	refused(cli("bench", "windows", NULL), 2, "linux");
 }
 
+static void test_bench_agent(void)
+{
+	struct run *r = cli("bench", "agent", "--kernel", "/no/such/kernel", "--initrd",
+			    "/no/such/initrd", NULL);
+
+	if (!access("/dev/kvm", R_OK | W_OK) && r->code != 4)
+		refused(r, 1, "/no/such/kernel");
+	else
+		refused(r, 4, "make bench-agent-rig");
+	refused(cli("bench", "agent", "--sites", "257", NULL), 2, "--sites");
+	refused(cli("bench", "agent", "--sites", "0", NULL), 2, "--sites");
+	refused(cli("bench", "agent", "--rate", "0", NULL), 2, "--rate");
+	refused(cli("bench", "agent", "--workload", "cat", NULL), 2, "redis");
+}
+
 static void test_no_guest(void)
 {
 	static const char *const names[] = {"top", "sites", "status", "verify", "stop"};
@@ -220,6 +235,7 @@ static const struct suite_test tests[] = {
 	{"help of every command", test_help},
 	{"mistakes in the command line", test_usage},
 	{"a Linux benchmark that cannot run", test_bench_linux},
+	{"an agent benchmark that cannot run", test_bench_agent},
 	{"no guest of that name", test_no_guest},
 	{"hostile guest names", test_hostile_names},
 	{"files that are no profiles", test_profile_files},

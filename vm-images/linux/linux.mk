@@ -28,7 +28,7 @@ $(O)/linux/bench.cpio: vm-images/linux/root.sh vm-images/common.sh vm-images/lin
 # `hotrail bench linux` where there is no hardware virtualisation: under real KVM in an emulated
 # machine, with QEMU in there too, whose boot time is measured against. BENCH_ARGS='-j --rounds 1'
 # go to the benchmark.
-.PHONY: bench-linux bench-linux-rig
+.PHONY: bench-linux bench-linux-rig bench-agent bench-agent-rig
 rig-qemu = $(foreach f,$(shell command -v qemu-system-x86_64) $(wildcard /usr/share/qemu /usr/share/seabios),--file $(f))
 
 bench-linux: $(O)/hotrail linux-images
@@ -39,3 +39,12 @@ bench-linux-rig: $(O)/hotrail linux-images nested | $(O)/.deps-rig
 		--file $(O)/linux/vmlinuz-cloud --file $(O)/linux/bench.cpio $(rig-qemu) \
 		$(O)/hotrail bench linux $(BENCH_ARGS)
 BENCH_LIMIT_S ?= 3600
+
+# What writing 256 sites costs such a guest, by its agent and by the host.
+bench-agent: $(O)/hotrail linux-images
+	$(Q)$(O)/hotrail bench agent $(BENCH_ARGS)
+
+bench-agent-rig: $(O)/hotrail linux-images nested | $(O)/.deps-rig
+	$(Q)vm-images/nested/run.sh --timeout $(BENCH_LIMIT_S) --memory 2048 \
+		--file $(O)/linux/vmlinuz-cloud --file $(O)/linux/bench.cpio \
+		$(O)/hotrail bench agent $(BENCH_ARGS)

@@ -15,10 +15,12 @@ struct bench_options {
 	enum machine_backend backend;
 	enum machine_cpl cpl;
 	unsigned rounds, vcpus, window_ms;
-	/* linux only */
+	/* linux and agent only */
 	const char *kernel, *initrd;
 	unsigned seconds, boots;
-	enum engine_via via; /* HOST or AGENT */
+	enum engine_via via;  /* linux: HOST or AGENT */
+	const char *workload; /* agent: one of guest-init's */
+	unsigned sites, rate; /* agent: in a batch; batches a second */
 };
 
 /*
@@ -59,6 +61,7 @@ json_t *bench_new(const char *name, const struct bench_guest *g);
 
 int bench_micro(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_tailcall(const struct bench_options *o, json_t **doc, struct error *err);
+int bench_agent(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_linux(const struct bench_options *o, json_t **doc, struct error *err);
 int bench_yard(const struct bench_options *o, json_t **doc, struct error *err);
 

@@ -21,6 +21,7 @@ void screen_bench_micro(const struct show *s, const json_t *doc);
 void screen_bench_tailcall(const struct show *s, const json_t *doc);
 void screen_bench_yard(const struct show *s, const json_t *doc);
 void screen_bench_linux(const struct show *s, const json_t *doc);
+void screen_bench_agent(const struct show *s, const json_t *doc);
 
 /* Pieces that several screens share. */
 

@@ -26,6 +26,7 @@ static const struct {
 	{"bench-tailcall", screen_bench_tailcall},
 	{"bench-yard", screen_bench_yard},
 	{"bench-linux", screen_bench_linux},
+	{"bench-agent", screen_bench_agent},
 };
 
 /* Twelve digits keep every microsecond of a day, and 0.1 stays 0.1. ASCII only: a C1 control

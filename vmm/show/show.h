@@ -21,7 +21,7 @@ void show_init(struct show *s, FILE *out, bool json);
 
 /* Prints the document of that kind ("run", "stop", "ps", "status", "sites", "top", "change",
  * "verify", "doctor", "profile", "bench-micro", "bench-yard", "bench-tailcall",
- * "bench-linux"), as JSON or by the kind's own table.
+ * "bench-linux", "bench-agent"), as JSON or by the kind's own table.
  * 0, or -ENOENT for an unknown kind, or -EIO when `out` cannot be written. */
 int show_document(const struct show *s, const char *kind, const json_t *doc);
 /* One document of a stream: with -j one line, else as above. Flushed. */
