@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: tests/in_rig.sh SECONDS RUN.SH-OPTIONS...: vm-images/nested/run.sh, up to three times when
 # the emulated machine itself gives up: QEMU's software CPU now and then loses a kernel that patches
-# its own text, or stands still. Guests in there jump to address 0, also when nobody promotes anything
-# in them (CONTRIBUTING.md). Seldom one ends by a triple fault; seen with the agent and a module that
-# came and went, cause not known yet, so the log must be read. A test that fails otherwise is not
-# tried again. Skips (77) when no kernel for it can be had.
+# its own text, stands still, or saves the outer kernel's registers as a guest's (CONTRIBUTING.md).
+# Guests in there then jump to address 0 or end by a triple fault, whatever is or is not promoted in
+# them. A test that fails otherwise is not tried again. Skips (77) when no kernel for it can be had.
 limit=$1
 shift
 command -v qemu-system-x86_64 >/dev/null || {
