@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "suite.h"
+#include "util/rss.h"
+
+#define IDLE 16
 
 static struct env env;
 
@@ -78,6 +81,37 @@ static void test_threads(void)
 		pthread_join(threads[i], NULL);
 		CU_ASSERT_EQUAL(there[i], here);
 	}
+}
+
+static void *wait_for(void *barrier)
+{
+	pthread_barrier_wait(barrier); /* begun */
+	pthread_barrier_wait(barrier); /* measured */
+	return NULL;
+}
+
+/* A monitor has many threads that never compute a reference. */
+static void test_idle_threads(void)
+{
+	pthread_t threads[IDLE];
+	pthread_barrier_t barrier;
+	uint64_t before, now;
+	u32 i;
+
+#ifdef __SANITIZE_ADDRESS__
+	return; /* whose own memory a thread would be measured with */
+#endif
+	pthread_barrier_init(&barrier, NULL, IDLE + 1);
+	before = rss_beyond_memfd();
+	for (i = 0; i < IDLE; i++)
+		CU_ASSERT_FATAL(pthread_create(&threads[i], NULL, wait_for, &barrier) == 0);
+	pthread_barrier_wait(&barrier);
+	now = rss_beyond_memfd();
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < IDLE; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&barrier);
+	CU_ASSERT(now < before + IDLE * sizeof(env) / 2);
 }
 
 static void test_table(void)
@@ -219,6 +253,7 @@ static const struct suite_test tests[] = {
 	{"a digest does not depend on history", test_history},
 	{"every seed slot and phase has its own digest", test_differ},
 	{"threads agree", test_threads},
+	{"idle threads have no memory of it", test_idle_threads},
 	{"both phases use every system call", test_table},
 	{"a wrong call is noticed", test_wrong},
 	{"micro targets return different values", test_micro},
