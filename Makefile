@@ -15,7 +15,7 @@ CFLAGS ?= -O2 -g
 cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOURCE \
 	-DHOTRAIL_VERSION='"$(VERSION)"' -DHOTRAIL_PREFIX='"$(prefix)"' -Iinclude -Ivmm -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage)
-libs := -lZydis -ljansson -lelf -llz4 -lz -llzma -lzstd -lbz2 -lncursesw -ltinfo -lm -pthread
+libs := -lZydis -ljansson -lelf -llz4 -lz -llzma -lzstd -lbz2 -lncursesw -ltinfo -pthread
 
 sources := $(sort $(wildcard vmm/*/*.c protocol/*.c))
 objects := $(sources:%.c=$(O)/%.o) $(O)/vm-images/yard/reference.o

@@ -12,6 +12,15 @@
 		t_;                                                                                \
 	})
 
+/*
+ * For |v| < 10 000. Here and below without what <math.h> does not make of built-ins: the C
+ * library's mathematics would be mapped into every monitor, 300 KiB of it resident.
+ */
+static bool is_whole(double v)
+{
+	return v == (int)v;
+}
+
 /* Three significant digits of 1 <= |v| < 1000. */
 static struct text three(double v, const char *unit)
 {
@@ -28,7 +37,7 @@ struct text number_count(double n)
 	if (!isfinite(n))
 		return TEXT("-");
 	if (fabs(n) < 9999.5)
-		return fabs(n) >= 100 || n == nearbyint(n) ? TEXT("%.0f", n) : three(n, "");
+		return fabs(n) >= 100 || is_whole(n) ? TEXT("%.0f", n) : three(n, "");
 	for (; fabs(n) >= 999.5 && u + 1 < sizeof(unit) / sizeof(unit[0]); u++)
 		n /= 1000;
 	return fabs(n) < 1e6 ? three(n, unit[u]) : TEXT("%.2e%s", n, unit[u]);
@@ -60,6 +69,8 @@ struct text number_percent(double fraction)
 
 struct text number_seconds(double s)
 {
+	unsigned whole;
+
 	if (!isfinite(s) || s < 0)
 		return TEXT("-");
 	if (s == 0)
@@ -68,13 +79,14 @@ struct text number_seconds(double s)
 		return number_micros(s * 1e6);
 	if (s < 59.95)
 		return TEXT("%.*f s", s < 9.995 ? 2 : 1, s);
-	if (s < 3600)
-		return TEXT("%.0f m %.0f s", floor(s / 60), floor(fmod(s, 60)));
-	if (s < 86400)
-		return TEXT("%.0f h %.0f m", floor(s / 3600), floor(fmod(s, 3600) / 60));
-	if (s < 1e9)
-		return TEXT("%.0f d %.0f h", floor(s / 86400), floor(fmod(s, 86400) / 3600));
-	return TEXT("%.200s s", number_count(s).s);
+	if (s >= 1e9)
+		return TEXT("%.200s s", number_count(s).s);
+	whole = (unsigned)s;
+	if (whole < 3600)
+		return TEXT("%u m %u s", whole / 60, whole % 60);
+	if (whole < 86400)
+		return TEXT("%u h %u m", whole / 3600, whole / 60 % 60);
+	return TEXT("%u d %u h", whole / 86400, whole / 3600 % 24);
 }
 
 struct text number_micros(double us)
@@ -101,7 +113,7 @@ struct text number_bytes(double n)
 		n /= 1024;
 	if (n >= 1e6)
 		return TEXT("%.2e %s", n, unit[u]);
-	return TEXT("%.*f %s", u && n < 99.95 && n != nearbyint(n) ? 1 : 0, n, unit[u]);
+	return TEXT("%.*f %s", u && n < 99.95 && !is_whole(n) ? 1 : 0, n, unit[u]);
 }
 
 struct text number_ratio(double r)
