@@ -42,6 +42,7 @@ const struct thunk_range *attribute_thunk(const struct attribute *a, gva_t rip)
 /* Sorted by start: one range per address, none reaching into the next. */
 static void merge_thunks(struct attribute *a)
 {
+	struct thunk_range *few;
 	size_t in, out = 0;
 
 	for (in = 0; in < a->thunks_count; in++)
@@ -51,6 +52,11 @@ static void merge_thunks(struct attribute *a)
 	for (in = 0; in + 1 < out; in++)
 		if (a->thunks[in].end > a->thunks[in + 1].start)
 			a->thunks[in].end = a->thunks[in + 1].start;
+	/* Thousands of sites have some sixteen thunks; if the rest cannot be given back, it stays.
+	 */
+	few = realloc(a->thunks, (out + 1) * sizeof(*few));
+	if (few)
+		a->thunks = few;
 }
 
 int attribute_init(struct attribute *a, const struct site_table *sites, gva_t arena_start,
