@@ -84,10 +84,12 @@ static int finish(int code)
 #define LARGE_BLOCK (128 * 1024)
 
 /*
- * Threads here need a few KiB of stack. The default of 8 MiB lets a kernel whose transparent huge
- * pages are "always" put a whole one, 2 MiB resident, under each of them.
+ * Threads here need a few KiB of stack, the largest some 100. The default of 8 MiB lets a kernel
+ * whose transparent huge pages are "always" put a whole one, 2 MiB resident, under each of them; 1
+ * MiB still did when the kernel had put a stack next to tables of sites, which it takes for one
+ * mapping.
  */
-#define STACK_BYTES (1024 * 1024)
+#define STACK_BYTES (512 * 1024)
 
 static void keep_small(void)
 {
