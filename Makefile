@@ -12,10 +12,11 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(patsubst $(O)/%,%,$@);)
 VERSION := 0.1.0
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
 CFLAGS ?= -O2 -g
-cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -pthread -D_GNU_SOURCE \
+cflags := -std=gnu11 $(CFLAGS) $(WARN) -fno-strict-aliasing -fno-math-errno -pthread -D_GNU_SOURCE \
 	-DHOTRAIL_VERSION='"$(VERSION)"' -DHOTRAIL_PREFIX='"$(prefix)"' -Iinclude -Ivmm -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
 	$(if $(COVERAGE),--coverage)
-libs := -lZydis -ljansson -lelf -llz4 -lz -llzma -lzstd -lbz2 -lncursesw -ltinfo -pthread
+# Nothing of libm is needed while the compiler has all of it built in, and it is large (vmm/show/number.c).
+libs := -lZydis -ljansson -lelf -llz4 -lz -llzma -lzstd -lbz2 -lncursesw -ltinfo -pthread -Wl,--as-needed -lm
 
 sources := $(sort $(wildcard vmm/*/*.c protocol/*.c))
 objects := $(sources:%.c=$(O)/%.o) $(O)/vm-images/yard/reference.o
