@@ -109,9 +109,7 @@ void attribute_free(struct attribute *a)
 static long returns_to(const struct attribute *a, uint64_t word)
 {
 	/* Most stack words are data: spare them the search. */
-	if (word <= a->sites->text_start || word > a->sites->text_end)
-		return -1;
-	return site_find_return(a->sites, word);
+	return site_may_be(a->sites, word) ? site_find_return(a->sites, word) : -1;
 }
 
 static gva_t target_or_0(const struct attribute *a, gva_t addr)

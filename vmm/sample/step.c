@@ -22,6 +22,7 @@ struct pair {
 
 struct sampler {
 	struct guest *guest;
+	struct site_table core; /* without slots */
 	struct attribute attribute;
 	unsigned vcpus, next; /* the vCPU of the next burst */
 	struct ticker ticker;
@@ -168,7 +169,12 @@ static int start(struct guest *g, const struct sampler_config *c, struct sampler
 	s->vcpus = g->target->ops->vcpus(g->target);
 	s->period_ns = 1000000000ull / c->hz;
 	s->random = clock_ns() | 1;
-	ret = s->vcpus ? attribute_init(&s->attribute, &g->sites, g->arena.code,
+	/* Steps are attributed on another thread than the one that fills slots. */
+	s->core = (struct site_table){.sites = g->sites.sites,
+				      .count = g->sites.count - g->sites.slots,
+				      .text_start = g->sites.text_start,
+				      .text_end = g->sites.text_end};
+	ret = s->vcpus ? attribute_init(&s->attribute, &s->core, g->arena.code,
 					g->arena.code + g->arena.code_size, is_target, g)
 		       : -EINVAL;
 	if (!ret)
