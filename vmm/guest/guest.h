@@ -17,6 +17,20 @@ struct guest_arena {
 	uint64_t code_size, data_size;
 };
 
+struct guest_module { /* as somebody inside the guest says: not to be trusted */
+	gva_t text;
+	uint64_t text_size;
+	uint32_t id; /* another for each load */
+	const char *name;
+};
+
+struct guest_found {	     /* in a module's text */
+	unsigned sites, odd; /* odd: as in struct site_table */
+	unsigned left;	     /* not taken: no slot, or over another site */
+};
+
+typedef void (*guest_sites_fn)(void *ctx, const uint32_t *sites, size_t n);
+
 struct guest_ops {
 	const char *name;
 	/* Tasks are switched anywhere: where the vCPUs stand does not say who is inside a block. */
@@ -37,12 +51,24 @@ struct guest_ops {
 	int (*still_there)(struct guest *g, struct error *err);
 	/* Which part of the system an address belongs to: "vfs", "net"; constant. */
 	const char *(*subsystem)(struct guest *g, gva_t addr);
+
+	/*
+	 * Code that comes and goes while the guest runs. module_add looks a module's text through
+	 * for retpoline calls, puts them into slots of g->sites (site_table_reserve) and tells
+	 * which; module_remove tells them all and then empties their slots. fn may be NULL. With
+	 * the lock of whoever owns the slots; symbol() and subsystem() know the module meanwhile,
+	 * on any thread. -EINVAL: no module can be there; -EEXIST: another one is; -EFAULT: its
+	 * text cannot be read; -ENOSPC. Nothing is taken then.
+	 */
+	int (*module_add)(struct guest *g, const struct guest_module *m, struct guest_found *found,
+			  guest_sites_fn fn, void *ctx, struct error *err);
+	void (*module_remove)(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx);
 };
 
 struct guest {
 	const struct guest_ops *ops;
 	struct target *target;
-	struct site_table sites; /* constant after creation */
+	struct site_table sites; /* but for slots constant after creation */
 	struct guest_arena arena;
 	uint8_t build_id[20];
 	unsigned build_id_len;

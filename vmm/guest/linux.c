@@ -54,6 +54,8 @@ static void symbol(struct guest *g, gva_t addr, char *buf, size_t len)
 		snprintf(buf, len, "%s+0x%llx", name, (unsigned long long)offset);
 	else if (name)
 		snprintf(buf, len, "%s", name);
+	else if (linux_module_symbol(l, addr, buf, len))
+		return;
 	else if (in_arena(g, addr))
 		snprintf(buf, len, "track+0x%llx", (unsigned long long)(addr - g->arena.code));
 	else
@@ -96,8 +98,8 @@ static const char *site_protected(struct guest *g, uint32_t site)
 	struct linux_guest *l = linux_guest(g);
 	const struct kernel_range *r;
 
-	if (site >= g->sites.count)
-		return NULL;
+	if (site >= g->sites.count || site_is_slot(&g->sites, site))
+		return NULL; /* of modules the guest's agent knows what is not to be touched */
 	r = kernel_protected(l->k, g->sites.sites[site].addr - l->info.offset,
 			     g->sites.sites[site].len);
 	return r ? kernel_range_text(r->kind) : NULL;
@@ -108,6 +110,8 @@ static const char *subsystem(struct guest *g, gva_t addr)
 	struct linux_guest *l = linux_guest(g);
 	const char *name = kernel_symbol_at(l->k, addr - l->info.offset, NULL);
 
+	if (!name && (name = linux_module_name(l, addr)))
+		return name;
 	if (!name)
 		return addr >= LINUX_MODULES && addr < LINUX_MODULES_END ? "module" : "unknown";
 	return kernel_subsystem(name);
@@ -123,6 +127,8 @@ static const struct guest_ops linux_ops = {
 	.site_protected = site_protected,
 	.still_there = linux_still_there,
 	.subsystem = subsystem,
+	.module_add = linux_module_add,
+	.module_remove = linux_module_remove,
 };
 
 /* --- life --- */
@@ -168,6 +174,7 @@ int linux_guest_create(const struct kernel *k, struct target *t, struct guest **
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the guest");
+	linux_modules_init(l);
 	l->k = k;
 	l->guest.ops = &linux_ops;
 	l->guest.target = t;
@@ -192,6 +199,7 @@ void linux_guest_destroy(struct guest *g)
 	linux_window_close(l);
 	g->target->ops->set_root(g->target, 0, 0);
 	site_table_free(&g->sites);
+	linux_modules_free(l);
 	free(l);
 }
 

@@ -3,6 +3,8 @@
 #ifndef HOTRAIL_GUEST_LINUX_STATE_H
 #define HOTRAIL_GUEST_LINUX_STATE_H
 
+#include <pthread.h>
+
 #include "guest/linux.h"
 
 #define LINUX_IMAGE_BASE  0xffffffff80000000ull /* __START_KERNEL_map */
@@ -20,6 +22,24 @@ struct linux_entry { /* one directory entry of ours */
 	uint64_t value;
 };
 
+#define LINUX_MODULES_MAX 1024
+
+struct linux_module {
+	gva_t text;
+	uint64_t size;
+	uint32_t id;
+	const char *name; /* never freed before the guest is */
+};
+
+/* The lock covers the list and the names; who changes them holds the owner's of the slots, too. */
+struct linux_modules {
+	pthread_mutex_t lock;
+	struct linux_module *list; /* ascending by text, no overlap; LINUX_MODULES_MAX of them */
+	size_t count;
+	char **names;
+	size_t names_count;
+};
+
 struct linux_window {
 	struct linux_entry entry[LINUX_WINDOW_MAX];
 	gpa_t code, data; /* slots; 0 = none */
@@ -33,6 +53,7 @@ struct linux_guest {
 	uint64_t lstar;
 	gva_t top, directory; /* init_top_pgt, level2_kernel_pgt: looked up once, used in pauses */
 	struct linux_window window;
+	struct linux_modules modules;
 	int refused; /* may_patch's answer where it does not change any more */
 	struct error refusal;
 };
@@ -61,6 +82,17 @@ int linux_walk_to(struct target *t, gpa_t root, unsigned levels, unsigned level,
 
 /* linux_sites.c: guest.sites and the census. */
 int linux_read_sites(struct linux_guest *l, struct error *err);
+
+/* linux_modules.c */
+void linux_modules_init(struct linux_guest *l);
+void linux_modules_free(struct linux_guest *l);
+int linux_module_add(struct guest *g, const struct guest_module *m, struct guest_found *found,
+		     guest_sites_fn fn, void *ctx, struct error *err);
+void linux_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx);
+/* "[vfat]+0x12"; false: no known module is there. Any thread. */
+bool linux_module_symbol(struct linux_guest *l, gva_t addr, char *buf, size_t len);
+/* "vfat", or NULL; lives as long as the guest. Any thread. */
+const char *linux_module_name(struct linux_guest *l, gva_t addr);
 
 /* linux_mitigation.c: what of guest_ops.may_patch needs to be asked once, and each time. */
 int linux_judge(struct linux_guest *l, struct error *err);

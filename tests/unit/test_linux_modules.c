@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A Linux guest's modules: their sites are found, named, taken out again; lies about them refused.
+ */
+#include "linux_fixture.h"
+#include "suite.h"
+
+#define MODULE 0xffffffffc0000000ull /* the one page of module text that there is */
+
+static struct fx f;
+static struct guest *g;
+static struct error err;
+static struct guest_found found;
+static uint32_t told[64];
+static size_t ntold;
+
+static void tell(void *ctx, const uint32_t *sites, size_t n)
+{
+	size_t i;
+
+	CU_ASSERT_PTR_EQUAL(ctx, &told);
+	for (i = 0; i < n; i++) {
+		CU_ASSERT_TRUE(site_is_there(&g->sites, sites[i])); /* also when it goes */
+		told[ntold++] = sites[i];
+	}
+}
+
+static void put_call(uint64_t at, const char *opcode, enum hotrail_reg reg)
+{
+	uint8_t *text = f.ram + FX_MODPAGE + at;
+	size_t n = strlen(opcode);
+	int32_t rel = (int32_t)(FX_LINK + FX_OFFSET + FX_THUNK + 32 * reg - (MODULE + at + n + 4));
+
+	memcpy(text, opcode, n);
+	memcpy(text + n, &rel, sizeof(rel));
+}
+
+static void setup(void)
+{
+	CU_ASSERT_FATAL(!fx_init(&f, 4));
+	memset(f.ram + FX_MODPAGE, 0x90, 4096);
+	put_call(0x100, "\xe8", HOTRAIL_RAX);
+	put_call(0x200, "\x2e\xe8", HOTRAIL_R11);
+	put_call(0x300, "\xe9", HOTRAIL_RBX);
+	put_call(0xffb, "\xe9", HOTRAIL_RAX); /* the very end */
+	memset(&err, 0, sizeof(err));
+	ntold = 0;
+	CU_ASSERT_EQUAL_FATAL(linux_guest_create(&f.k, &f.target, &g, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(site_table_reserve(&g->sites, 32), 0);
+}
+
+static void teardown(void)
+{
+	linux_guest_destroy(g);
+	fx_free(&f);
+}
+
+static int add(gva_t text, uint64_t size, uint32_t id, const char *name)
+{
+	const struct guest_module m = {text, size, id, name};
+
+	return g->ops->module_add(g, &m, &found, tell, &told, &err);
+}
+
+static const char *name_of(gva_t addr)
+{
+	static char name[96];
+
+	g->ops->symbol(g, addr, name, sizeof(name));
+	return name;
+}
+
+static void test_comes_and_goes(void)
+{
+	const char *part;
+
+	setup();
+	CU_ASSERT_STRING_EQUAL(g->ops->subsystem(g, MODULE + 0x100), "module");
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 5, "vfat"), 0);
+	CU_ASSERT(found.sites == 4 && found.left == 0 && ntold == 4);
+	CU_ASSERT_EQUAL(g->sites.count, FX_NSITES + 4);
+	CU_ASSERT_EQUAL(site_find(&g->sites, MODULE + 0x200), told[1]);
+	CU_ASSERT(g->sites.sites[told[1]].len == 6 && g->sites.sites[told[1]].reg == HOTRAIL_R11);
+	CU_ASSERT(g->sites.sites[told[2]].is_jump);
+	CU_ASSERT_PTR_NULL(g->ops->site_protected(g, told[0]));
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x200), "[vfat]+0x200");
+	part = g->ops->subsystem(g, MODULE + 0x100);
+	CU_ASSERT_STRING_EQUAL(part, "vfat");
+	ntold = 0;
+	g->ops->module_remove(g, 6, tell, &told); /* no such module */
+	CU_ASSERT_EQUAL(ntold, 0);
+	g->ops->module_remove(g, 5, tell, &told);
+	CU_ASSERT_EQUAL(ntold, 4);
+	CU_ASSERT_EQUAL(g->sites.filled, 0);
+	CU_ASSERT_EQUAL(site_find(&g->sites, MODULE + 0x200), -1);
+	CU_ASSERT_EQUAL(name_of(MODULE + 0x200), strstr(name_of(MODULE + 0x200), "module:"));
+	CU_ASSERT_STRING_EQUAL(part, "vfat"); /* who still shows it */
+	CU_ASSERT_EQUAL(site_find(&g->sites, FX_LINK + FX_OFFSET + 2), 0);
+	teardown();
+}
+
+static void test_address_again(void)
+{
+	setup();
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 5, "fat"), 0);
+	g->ops->module_remove(g, 5, NULL, NULL);
+	memset(f.ram + FX_MODPAGE, 0x90, 4096);
+	put_call(0x101, "\xe8", HOTRAIL_RBX); /* over where another one was */
+	ntold = 0;
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 6, "nls"), 0);
+	CU_ASSERT_EQUAL(ntold, 1);
+	CU_ASSERT_EQUAL(g->sites.sites[told[0]].reg, HOTRAIL_RBX);
+	CU_ASSERT_EQUAL(g->sites.filled, 1);
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x101), "[nls]+0x101");
+	teardown();
+}
+
+static void test_lies(void)
+{
+	static const struct {
+		gva_t text;
+		uint64_t size;
+		int ret;
+	} lies[] = {
+		{FX_LINK + FX_OFFSET, 4096, -EINVAL},	/* core text */
+		{0xffffffffbfe00000ull, 4096, -EINVAL}, /* the host's arena */
+		{MODULE - 4096, 8192, -EINVAL},
+		{0x7f0000000000ull, 4096, -EINVAL},
+		{MODULE, 0, -EINVAL},
+		{MODULE + 8, 4096, -EINVAL},
+		{MODULE, (64ull << 20) + 4096, -EINVAL},
+		{0xffffffffff000000ull, 4096, -EINVAL},
+		{0xfffffffffefff000ull, 8192, -EINVAL},
+		{MODULE, UINT64_MAX, -EINVAL},
+		{MODULE + (1 << 20), 4096, -EFAULT}, /* nothing is there */
+		{MODULE, 3 * 4096, -EFAULT},	     /* nor behind its data */
+	};
+	size_t i;
+
+	setup();
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		CU_ASSERT_EQUAL(add(lies[i].text, lies[i].size, 7, "liar"), lies[i].ret);
+		CU_ASSERT_EQUAL(g->sites.filled, 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "liar"));
+	}
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 8, "fat"), 0);
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 9, "vfat"), -EEXIST);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "where module fat is"));
+	CU_ASSERT_EQUAL(g->sites.filled, 4);
+	g->ops->module_remove(g, 8, NULL, NULL);
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 10, "a b\n[x]"), 0);
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 1), "[a_b__x_]+0x1");
+	teardown();
+}
+
+static void test_no_room(void)
+{
+	unsigned i;
+
+	setup();
+	for (i = 0; i < 128; i++)
+		put_call(0x400 + 16 * i, "\xe8", HOTRAIL_RAX);
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 5, "huge"), 0);
+	CU_ASSERT_EQUAL(found.sites, 32);
+	CU_ASSERT_EQUAL(found.left, 4 + 128 - 32);
+	CU_ASSERT_EQUAL(g->sites.count, FX_NSITES + 32);
+	g->ops->module_remove(g, 5, NULL, NULL);
+	CU_ASSERT_EQUAL(g->sites.filled, 0);
+	teardown();
+}
+
+static const struct suite_test tests[] = {
+	{"a module comes and goes", test_comes_and_goes},
+	{"its address comes again", test_address_again},
+	{"modules that cannot be", test_lies},
+	{"no room for all sites", test_no_room},
+};
+SUITE_MAIN("linux_modules", tests, 60)

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Modules: text that comes and goes. Nobody has a list of the retpoline calls in it, so it is
+ * decoded from end to end; init text is no part of it. Where modules are, an agent in the guest
+ * says, and only an agent may write there: it knows of a module's leaving before its memory goes,
+ * while the host would go on writing into whatever has taken its place.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/linux_state.h"
+
+#define PAGE	 4096
+#define TEXT_MAX (64ull << 20) /* of one module; the largest of Linux 6.12 has a tenth of that */
+#define CHUNK	 32768
+
+void linux_modules_init(struct linux_guest *l)
+{
+	pthread_mutex_init(&l->modules.lock, NULL);
+}
+
+void linux_modules_free(struct linux_guest *l)
+{
+	struct linux_modules *ms = &l->modules;
+
+	while (ms->names_count)
+		free(ms->names[--ms->names_count]);
+	free(ms->names);
+	free(ms->list);
+	pthread_mutex_destroy(&ms->lock);
+}
+
+/* --- the list; with its lock held --- */
+
+/* Index of the first module that ends above addr. */
+static size_t first_above(const struct linux_modules *ms, gva_t addr)
+{
+	size_t i;
+
+	for (i = 0; i < ms->count && ms->list[i].text + ms->list[i].size <= addr; i++)
+		;
+	return i;
+}
+
+static const struct linux_module *module_at(const struct linux_modules *ms, gva_t addr)
+{
+	size_t i = first_above(ms, addr);
+
+	return i < ms->count && addr >= ms->list[i].text ? &ms->list[i] : NULL;
+}
+
+/* Names come again with each load and are shown by others later: each is kept once. */
+static const char *keep_name(struct linux_modules *ms, const char *name)
+{
+	size_t i;
+	char *c;
+
+	for (i = 0; i < ms->names_count; i++)
+		if (!strcmp(ms->names[i], name))
+			return ms->names[i];
+	if (i == LINUX_MODULES_MAX)
+		return "module";
+	ms->names[i] = strdup(name);
+	if (!ms->names[i])
+		return "module";
+	for (c = ms->names[i]; *c; c++) /* what users select sites by */
+		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
+			*c = '_';
+	ms->names_count++;
+	return ms->names[i];
+}
+
+static int allocate(struct linux_modules *ms, struct error *err)
+{
+	if (!ms->list)
+		ms->list = calloc(LINUX_MODULES_MAX, sizeof(*ms->list));
+	if (!ms->names)
+		ms->names = calloc(LINUX_MODULES_MAX, sizeof(*ms->names));
+	if (ms->list && ms->names)
+		return 0;
+	return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the guest's modules");
+}
+
+static int insert(struct linux_modules *ms, const struct guest_module *m, struct error *err)
+{
+	size_t at;
+
+	if (allocate(ms, err))
+		return -ENOMEM;
+	if (ms->count == LINUX_MODULES_MAX)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOSPC,
+				 "the guest has more than %d modules", LINUX_MODULES_MAX);
+	at = first_above(ms, m->text);
+	if (at < ms->count && ms->list[at].text < m->text + m->text_size)
+		return error_set(err, HOTRAIL_EXIT_REFUSED, -EEXIST,
+				 "module %s is said to be where module %s is", m->name,
+				 ms->list[at].name);
+	memmove(ms->list + at + 1, ms->list + at, (ms->count++ - at) * sizeof(*ms->list));
+	ms->list[at] = (struct linux_module){
+		.text = m->text, .size = m->text_size, .id = m->id, .name = keep_name(ms, m->name)};
+	return 0;
+}
+
+static void remove_id(struct linux_modules *ms, uint32_t id, struct linux_module *out)
+{
+	size_t i;
+
+	*out = (struct linux_module){0};
+	for (i = 0; i < ms->count && ms->list[i].id != id; i++)
+		;
+	if (i == ms->count)
+		return;
+	*out = ms->list[i];
+	memmove(ms->list + i, ms->list + i + 1, (--ms->count - i) * sizeof(*ms->list));
+}
+
+/* --- looking through its text --- */
+
+struct search {
+	struct linux_guest *l;
+	struct guest_found *found;
+	guest_sites_fn fn;
+	void *ctx;
+};
+
+static void take(void *ctx, const struct site *site)
+{
+	struct search *s = ctx;
+	uint32_t index;
+
+	if (site_table_put(&s->l->guest.sites, site, &index)) {
+		s->found->left++;
+		return;
+	}
+	s->found->sites++;
+	if (s->fn)
+		s->fn(s->ctx, &index, 1);
+}
+
+static int search_text(struct search *s, const struct guest_module *m, uint8_t *buf)
+{
+	struct site_search f = {.take = take, .ctx = s};
+	struct target *t = s->l->guest.target;
+	uint64_t at, len, used;
+	unsigned reg;
+
+	for (reg = 0; reg < HOTRAIL_REGS; reg++)
+		if (s->l->k->thunks[reg])
+			f.thunks[reg] = s->l->k->thunks[reg] + s->l->info.offset;
+	for (at = 0; at < m->text_size; at += used) {
+		len = m->text_size - at < CHUNK ? m->text_size - at : CHUNK;
+		if (t->ops->read(t, m->text + at, buf, len))
+			return -EFAULT;
+		used = site_search(&f, buf, len, m->text + at, at + len == m->text_size);
+	}
+	s->found->odd = (unsigned)f.odd;
+	return 0;
+}
+
+#define AT_ONCE 512
+
+/* Its sites' slots, told and emptied. */
+static void empty_slots(struct site_table *t, gva_t text, uint64_t size, guest_sites_fn fn,
+			void *ctx)
+{
+	uint32_t sites[AT_ONCE];
+	size_t i, n;
+
+	do {
+		for (i = 0, n = 0; i < t->filled && n < AT_ONCE; i++)
+			if (t->sites[t->by_addr[i]].addr - text < size)
+				sites[n++] = t->by_addr[i];
+		if (n && fn)
+			fn(ctx, sites, n);
+		for (i = 0; i < n; i++)
+			site_table_empty(t, sites[i]);
+	} while (n);
+}
+
+/* Modules lie in pages of their own between the image and the fixed mappings. */
+static int check_place(const struct guest_module *m, struct error *err)
+{
+	if (m->text >= LINUX_MODULES && m->text < LINUX_MODULES_END && !(m->text % PAGE) &&
+	    m->text_size && m->text_size <= TEXT_MAX && m->text_size <= LINUX_MODULES_END - m->text)
+		return 0;
+	return error_set(err, HOTRAIL_EXIT_REFUSED, -EINVAL,
+			 "module %s is said to be at 0x%llx, 0x%llx bytes: no module can be there",
+			 m->name, (unsigned long long)m->text, (unsigned long long)m->text_size);
+}
+
+int linux_module_add(struct guest *g, const struct guest_module *m, struct guest_found *found,
+		     guest_sites_fn fn, void *ctx, struct error *err)
+{
+	struct linux_guest *l = linux_guest(g);
+	struct search s = {.l = l, .found = found, .fn = fn, .ctx = ctx};
+	uint8_t *buf;
+	int ret = check_place(m, err);
+
+	*found = (struct guest_found){0};
+	if (ret)
+		return ret;
+	buf = malloc(CHUNK);
+	if (!buf)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for module %s",
+				 m->name);
+	pthread_mutex_lock(&l->modules.lock);
+	ret = insert(&l->modules, m, err);
+	pthread_mutex_unlock(&l->modules.lock);
+	if (!ret && search_text(&s, m, buf)) {
+		linux_module_remove(g, m->id, fn, ctx);
+		ret = error_set(err, HOTRAIL_EXIT_FAILED, -EFAULT,
+				"the text of module %s cannot be read", m->name);
+		*found = (struct guest_found){0};
+	}
+	free(buf);
+	return ret;
+}
+
+void linux_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx)
+{
+	struct linux_guest *l = linux_guest(g);
+	struct linux_module m;
+
+	pthread_mutex_lock(&l->modules.lock);
+	remove_id(&l->modules, id, &m);
+	pthread_mutex_unlock(&l->modules.lock);
+	if (m.size)
+		empty_slots(&g->sites, m.text, m.size, fn, ctx);
+}
+
+/* --- names --- */
+
+bool linux_module_symbol(struct linux_guest *l, gva_t addr, char *buf, size_t len)
+{
+	const struct linux_module *m;
+
+	pthread_mutex_lock(&l->modules.lock);
+	m = module_at(&l->modules, addr);
+	if (m)
+		snprintf(buf, len, "[%s]+0x%llx", m->name, (unsigned long long)(addr - m->text));
+	pthread_mutex_unlock(&l->modules.lock);
+	return m != NULL;
+}
+
+const char *linux_module_name(struct linux_guest *l, gva_t addr)
+{
+	const struct linux_module *m;
+	const char *name;
+
+	pthread_mutex_lock(&l->modules.lock);
+	m = module_at(&l->modules, addr);
+	name = m ? m->name : NULL;
+	pthread_mutex_unlock(&l->modules.lock);
+	return name;
+}
