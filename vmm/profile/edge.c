@@ -197,6 +197,16 @@ void edge_forget(struct edge_table *t, uint32_t site)
 			remove_at(t, i);
 }
 
+void edge_forget_where(struct edge_table *t, bool (*which)(const void *ctx, uint32_t site),
+		       const void *ctx)
+{
+	uint32_t i;
+
+	for (i = 0; t->slots && i <= t->mask; i++)
+		while (t->slots[i].site != EDGE_EMPTY && which(ctx, t->slots[i].site))
+			remove_at(t, i);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct edge *x = a, *y = b;

@@ -30,6 +30,9 @@ void edge_decay(struct edge_table *t, unsigned shift); /* count >>= shift; zeros
 void edge_clear(struct edge_table *t);
 /* Drop all edges of a site. */
 void edge_forget(struct edge_table *t, uint32_t site);
+/* The same for all sites that `which` says, in one go. */
+void edge_forget_where(struct edge_table *t, bool (*which)(const void *ctx, uint32_t site),
+		       const void *ctx);
 /* All edges sorted by (site, count descending, target). Caller frees. *n = 0 and NULL when empty;
  * -ENOMEM. */
 int edge_sorted(const struct edge_table *t, struct edge **out, size_t *n);
