@@ -28,6 +28,15 @@ static int unusable(struct error *err, const struct journal_intent *in, const ch
 			 in->seq, what);
 }
 
+/*
+ * In a module, which may be another one by now: only an agent wrote there, and it leads back what
+ * it made when it loses its host. Nothing of it is taken over.
+ */
+static bool in_module(const struct patcher *p, gva_t site, enum patch_way way)
+{
+	return way == PATCH_WAY_AGENT && site >= p->guest->text_end;
+}
+
 /* Nothing an intent says is used before it agrees with this guest. */
 static int check_intent(struct patcher *p, const struct journal_intent *in, long *site,
 			struct error *err)
@@ -138,6 +147,8 @@ int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh,
 	int rc = 0;
 
 	for (i = 0; !rc && i < log->count; i++) {
+		if (in_module(p, log->intents[i].site, log->intents[i].way))
+			continue;
 		rc = check_intent(p, &log->intents[i], &site, err);
 		if (!rc && log->intents[i].state != PATCH_ORIGINAL &&
 		    log->intents[i].way == PATCH_WAY_HOST)
@@ -148,11 +159,12 @@ int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh,
 	if (journal_replay(log, read_guest, p->guest->target, &sites, &n))
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the journal");
 	for (i = 0; i < n; i++)
-		seen |= sites[i].state != PATCH_ORIGINAL;
+		seen |= sites[i].addr < p->guest->text_end && sites[i].state != PATCH_ORIGINAL;
 	*fresh = !seen; /* the same build started anew: neither a track nor a changed site is there
 			 */
 	for (i = 0; seen && i < n; i++)
-		adopt_site(p, &sites[i]);
+		if (sites[i].addr < p->guest->text_end)
+			adopt_site(p, &sites[i]);
 	free(sites);
 	return seen ? 0 : forget(p, err);
 }

@@ -141,13 +141,15 @@ static int run_plan(struct patcher *p, struct plan *plan, struct patch_outcome *
 	return rc;
 }
 
-/* What an agent can give back is given back before the arena runs full. */
+/* What an agent can give back is given back before the arena runs full; the last part of it is gaps
+ * into which not every block fits. */
 static void make_room(struct patcher *p, enum patch_way way, size_t n)
 {
 	const struct arena *a = &p->place[way].arena;
+	uint64_t left = a->where.code_size - arena_code_used(a);
 
 	if (p->place[way].applier->ops->reclaim &&
-	    a->where.code_size - arena_code_used(a) < n * (TRACK_MAX_BYTES + TRACK_ALIGN))
+	    (left < n * (TRACK_MAX_BYTES + TRACK_ALIGN) || left < a->where.code_size / 8))
 		(void)patch_reclaim(p, way);
 }
 
@@ -208,6 +210,9 @@ static bool must_go_back(const struct patcher *p, const struct patch_request *r)
 {
 	const struct patch_site *now = &p->slots[r->site].now;
 
+	/* In a module another way would be refused, and what the agent made be lost for nothing. */
+	if (site_is_slot(&p->guest->sites, r->site))
+		return false;
 	return r->to != PATCH_ORIGINAL && now->way != r->way &&
 	       (now->state == PATCH_LEARNING || now->state == PATCH_PROMOTED) && !plan_same(p, r);
 }

@@ -52,6 +52,16 @@ static bool is_slot(const uint8_t *bytes)
 	return bytes[0] == 0xe9 || !memcmp(bytes, pair_nop, sizeof(pair_nop));
 }
 
+/* In the text the journal is of; or, where an agent may write, above it: in a module's. */
+static bool in_text(const struct journal_log *log, const struct record *r)
+{
+	gva_t at = r->intent.site, end = log->identity.text_end;
+
+	if (r->intent.way == PATCH_WAY_AGENT && at >= end)
+		return at <= UINT64_MAX - r->intent.len;
+	return at >= log->identity.text_start && at < end && end - at >= r->intent.len;
+}
+
 /* Law 2 holds for what is on disk, too: only the rel32 may differ, or a jmp takes the place of a
  * nop. */
 static const char *intent_fault(const struct journal_log *log, const struct record *r)
@@ -67,8 +77,7 @@ static const char *intent_fault(const struct journal_log *log, const struct reco
 		return "is an intent of no known kind";
 	if (r->intent.way >= (r->version < 2 ? 1 : PATCH_WAYS))
 		return "is an intent of no known way";
-	if (r->intent.site < log->identity.text_start || r->intent.site >= log->identity.text_end ||
-	    log->identity.text_end - r->intent.site < len)
+	if (!in_text(log, r))
 		return "names a site outside text";
 	return NULL;
 }

@@ -62,7 +62,8 @@ static int check_overlaps(const struct pairs *p, struct error *err)
 			all[n++] = (struct span){p->list[i].bypass, PAIR_SLOT};
 	}
 	for (i = 0; i < sites->count; i++)
-		all[n++] = (struct span){sites->sites[i].addr, sites->sites[i].len};
+		if (site_is_there(sites, i))
+			all[n++] = (struct span){sites->sites[i].addr, sites->sites[i].len};
 	qsort(all, n, sizeof(*all), by_address);
 	for (i = 1; !ret && i < n; i++)
 		if (all[i].at - all[i - 1].at < all[i - 1].len)

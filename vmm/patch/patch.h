@@ -37,6 +37,7 @@ enum patch_reason {
 	PATCH_REASON_OWNER,	  /* neither core text nor text of a live module */
 	PATCH_REASON_AGENT,	  /* the agent does not do it */
 	PATCH_REASON_LOST,	  /* the agent did not answer: failed */
+	PATCH_REASON_MODULE,	  /* in a module's text, where only an agent may write */
 	PATCH_REASONS
 };
 const char *patch_way_text(enum patch_way w);	    /* "host", "agent"; constant */
@@ -124,6 +125,15 @@ struct patch_reconciled {
  * it lost its host. Reads memory only.
  */
 void patch_reconcile(struct patcher *p, struct patch_reconciled *r);
+/*
+ * Sites that come and go (slots of guest->sites). Only an agent writes there: it knows of a leaving
+ * in time. A site that goes was led back, or its text is no more: the journal says so, its tracks
+ * are given back at the next patch_reclaim(), and nothing is known of it any more. Before its slot
+ * is emptied.
+ */
+void patch_site_came(struct patcher *p, uint32_t site);
+void patch_sites_go(struct patcher *p, const uint32_t *sites, size_t n);
+
 /* Give back blocks that no site leads to: only an agent can, which waits until nobody is inside.
  * How many. */
 unsigned patch_reclaim(struct patcher *p, enum patch_way way);
@@ -147,6 +157,7 @@ struct patch_verify {
 	unsigned by[PATCH_WAYS]; /* on a track, by whoever led there */
 	unsigned busy;	    /* as they should be but for an int3: a probe, or the guest patches */
 	unsigned first_bad; /* site index, valid when differ + unreadable > 0 */
+	gva_t first_bad_addr;
 };
 /* Compare all sites and all written tracks with what should be there; differing sites are
  * quarantined, busy ones are not. */

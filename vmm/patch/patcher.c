@@ -23,9 +23,14 @@ int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct pat
 	return track_encode(&spec, t->at, buf, TRACK_MAX_BYTES);
 }
 
+uint32_t *patcher_list(struct patcher *p, enum patch_way way, uint32_t site)
+{
+	return site == PATCHER_NO_SITE ? &p->place[way].ownerless : &p->place[way].own[site].tracks;
+}
+
 uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t)
 {
-	uint32_t *list = &p->place[t->way].own[site].tracks;
+	uint32_t *list = patcher_list(p, t->way, site);
 	struct patch_track *more;
 	uint32_t free_one = p->tracks_free;
 	size_t cap;
@@ -52,7 +57,7 @@ uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_
 
 void patcher_drop_track(struct patcher *p, uint32_t site, uint32_t track)
 {
-	uint32_t *at = &p->place[p->tracks[track - 1].way].own[site].tracks;
+	uint32_t *at = patcher_list(p, p->tracks[track - 1].way, site);
 
 	while (*at != track)
 		at = &p->tracks[*at - 1].next;
@@ -163,7 +168,7 @@ int patcher_create(struct guest *guest, const char *journal_path, struct patcher
 		goto out_destroy;
 	}
 	p->guest = guest;
-	p->slots = calloc(guest->sites.count + 1, sizeof(*p->slots));
+	p->slots = calloc(site_table_room(&guest->sites) + 1, sizeof(*p->slots));
 	if (!p->slots) {
 		rc = error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
 			       guest->sites.count);
@@ -188,17 +193,20 @@ out_destroy:
 void patch_forget(struct patcher *p)
 {
 	size_t n = p->guest->sites.count, i;
-	unsigned way;
+	unsigned way, live = 0;
 
 	for (i = 0; i < n; i++) {
+		live += site_is_there(&p->guest->sites, i);
 		p->slots[i] = (struct patch_slot){0};
 		memcpy(p->slots[i].bytes, p->guest->sites.sites[i].bytes, SITE_MAX_LEN);
 	}
 	memset(p->counts, 0, sizeof(p->counts));
-	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST] = (unsigned)n;
-	for (way = 0; way < PATCH_WAYS; way++)
+	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST] = live;
+	for (way = 0; way < PATCH_WAYS; way++) {
+		p->place[way].ownerless = 0;
 		if (p->place[way].own)
 			memset(p->place[way].own, 0, n * sizeof(*p->place[way].own));
+	}
 	p->tracks_count = p->tracks_free = 0;
 	journal_close(p->journal);
 	p->journal = NULL;
@@ -279,6 +287,8 @@ const char *patch_reason_text(enum patch_reason r)
 		[PATCH_REASON_OWNER] = "in neither the kernel nor a module that is loaded",
 		[PATCH_REASON_AGENT] = "the guest's agent refuses it",
 		[PATCH_REASON_LOST] = "the guest's agent did not answer",
+		[PATCH_REASON_MODULE] = "in a module, where only the guest's agent may write: see "
+					"to it that it runs, and promote with --via agent or auto",
 	};
 
 	return (unsigned)r < PATCH_REASONS && text[r] ? text[r] : "unknown reason";

@@ -35,6 +35,7 @@ struct patch_place {		 /* one a way */
 	struct applier_arena layout;
 	struct arena arena;
 	struct patch_own *own; /* one a site; NULL until the arena is known */
+	uint32_t ownerless;    /* blocks of sites that are gone, as patch_own.tracks */
 	uint64_t doubt_epoch;  /* of the applier, at the latest doubt */
 };
 
@@ -54,6 +55,9 @@ struct patcher {
 /* Bytes of a track at its address. Length, or negative errno of the encoder. Pure. */
 int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
 			uint8_t buf[TRACK_MAX_BYTES]);
+#define PATCHER_NO_SITE UINT32_MAX /* whose blocks are in place.ownerless */
+/* The list of a site's blocks of one way. */
+uint32_t *patcher_list(struct patcher *p, enum patch_way way, uint32_t site);
 /* Append a block to a site's list; returns index + 1, or 0 on no memory. */
 uint32_t patcher_add_track(struct patcher *p, uint32_t site, const struct patch_track *t);
 /* Take a block out of its site's list; nothing is known of it any more. */
@@ -80,6 +84,9 @@ void patcher_set_applier(struct patcher *p, enum patch_way way, struct applier *
 /* To the original bytes by the host, whatever made them. 0 when it ran: look at the outcomes. */
 int patcher_lead_back(struct patcher *p, const struct patch_request *requests, size_t n,
 		      struct patch_outcome *outcomes, struct error *err);
+/* What an agent that is gone led in modules' text it has led back, or took with it: booked as
+ * original, and the journal is told (patch/slots.c). */
+void patcher_abandon(struct patcher *p, const uint32_t *sites, size_t n);
 /* One site as memory has it (patch/reconcile.c). */
 void patcher_reconcile_site(struct patcher *p, uint32_t site, struct patch_reconciled *r);
 

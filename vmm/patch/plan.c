@@ -31,7 +31,7 @@ int plan_check(struct patcher *p, const struct patch_request *r, size_t n, struc
 	if (!++p->batch)
 		p->batch = 1; /* 0 is what slots start with */
 	for (i = 0; i < n; i++) {
-		if (r[i].site >= p->guest->sites.count)
+		if (!site_is_there(&p->guest->sites, r[i].site))
 			return bad_request(i, err, "names a site that does not exist");
 		if (p->slots[r[i].site].batch == p->batch)
 			return bad_request(i, err, "names a site twice in one batch");
@@ -208,6 +208,14 @@ static int plan_request(struct patcher *p, enum patch_way way, const struct patc
 	if (same_state(slot, r->to, &targets)) {
 		skip(o, PATCH_REASON_SAME);
 		o->track = slot->now.track;
+		return 0;
+	}
+	/*
+	 * A module may be unloaded at any moment. The agent hears of it before the memory goes; the
+	 * host does not, and would write into whatever comes there next.
+	 */
+	if (way == PATCH_WAY_HOST && site_is_slot(&p->guest->sites, r->site)) {
+		skip(o, PATCH_REASON_MODULE);
 		return 0;
 	}
 	if (r->to == PATCH_ORIGINAL)

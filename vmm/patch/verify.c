@@ -86,15 +86,18 @@ int patch_verify(struct patcher *p, struct patch_verify *v, struct error *err)
 	memset(v, 0, sizeof(*v));
 	patch_reconcile(p, &unused);
 	for (i = 0; i < p->guest->sites.count; i++) {
-		enum finding f = compare_site(p, i);
+		enum finding f;
 
+		if (!site_is_there(&p->guest->sites, i))
+			continue;
+		f = compare_site(p, i);
 		f = worse(f, check_tracks(p, PATCH_WAY_HOST, true, i));
 		f = worse(f, check_tracks(p, PATCH_WAY_AGENT, agent, i));
 		v->sites++;
 		if (p->slots[i].now.track)
 			v->by[p->slots[i].now.way]++;
 		if (f > BUSY && !v->differ && !v->unreadable)
-			v->first_bad = i;
+			v->first_bad = i, v->first_bad_addr = p->guest->sites.sites[i].addr;
 		v->agree += f == AGREES;
 		v->busy += f == BUSY;
 		v->differ += f == DIFFERS;

@@ -20,6 +20,8 @@ static void forget_tracks(struct patcher *p, enum patch_way way)
 	for (i = 0; p->place[way].own && i < p->guest->sites.count; i++)
 		while (p->place[way].own[i].tracks)
 			patcher_drop_track(p, (uint32_t)i, p->place[way].own[i].tracks);
+	while (p->place[way].ownerless)
+		patcher_drop_track(p, PATCHER_NO_SITE, p->place[way].ownerless);
 }
 
 int patcher_open_arena(struct patcher *p, enum patch_way way, const struct applier_arena *layout,
@@ -38,7 +40,7 @@ int patcher_open_arena(struct patcher *p, enum patch_way way, const struct appli
 	arena_fini(&place->arena);
 	place->arena = arena;
 	place->layout = *layout;
-	place->own = calloc(p->guest->sites.count + 1, sizeof(*place->own));
+	place->own = calloc(site_table_room(&p->guest->sites) + 1, sizeof(*place->own));
 	if (!place->own)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
 				 p->guest->sites.count);
@@ -129,6 +131,24 @@ static void pass_over_taken(struct patcher *p, enum patch_way way)
 		(void)arena_reserve_code(&p->place[way].arena, where->code, taken);
 }
 
+/* In modules the host leads nothing back. */
+static int leave_modules(struct patcher *p, enum patch_way way, struct error *err)
+{
+	const struct site_table *t = &p->guest->sites;
+	uint32_t *gone = calloc(t->slots + 1, sizeof(*gone));
+	size_t i, n = 0;
+
+	if (!gone)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM,
+				 "no memory for what an earlier agent left");
+	for (i = t->count - t->slots; i < t->count; i++)
+		if (p->slots[i].now.state != PATCH_ORIGINAL && p->slots[i].now.way == way)
+			gone[n++] = (uint32_t)i;
+	patcher_abandon(p, gone, n);
+	free(gone);
+	return 0;
+}
+
 /* Another generation: whatever was promoted is undone, or led back now; the arena is empty. */
 static int renew(struct patcher *p, enum patch_way way, const struct applier_arena *layout,
 		 struct error *err)
@@ -143,7 +163,9 @@ static int renew(struct patcher *p, enum patch_way way, const struct applier_are
 	if (p->place[way].own)
 		for (site = 0; site < p->guest->sites.count; site++)
 			p->slots[site].doubt = 0; /* its track is gone */
-	rc = clear_left(p, way, err);
+	rc = leave_modules(p, way, err);
+	if (!rc)
+		rc = clear_left(p, way, err);
 	if (!rc)
 		rc = patcher_open_arena(p, way, layout, err);
 	if (!rc)
@@ -195,6 +217,10 @@ static size_t find_spare(const struct patcher *p, enum patch_way way, struct spa
 {
 	uint32_t site, i;
 	size_t n = 0;
+
+	for (i = p->place[way].ownerless; i; i = p->tracks[i - 1].next)
+		if (p->tracks[i - 1].written)
+			spare[n++] = (struct spare){PATCHER_NO_SITE, i};
 
 	for (site = 0; site < p->guest->sites.count; site++)
 		for (i = p->place[way].own[site].tracks; i; i = p->tracks[i - 1].next) {
