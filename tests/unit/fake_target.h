@@ -22,7 +22,8 @@
 #define FAKE_HALF     0x20000
 #define FAKE_DATA     (FAKE_CODE + FAKE_HALF)
 #define FAKE_AGENT    (FAKE_DATA + FAKE_HALF) /* an agent's arena, see patch_agent_fixture.h */
-#define FAKE_MEMORY   (FAKE_AGENT + 0x10000)
+#define FAKE_MODULE   (FAKE_AGENT + 0x10000)  /* text of modules, see test_engine_modules.c */
+#define FAKE_MEMORY   (FAKE_MODULE + 0x4000)
 
 enum fake_access { FAKE_READ, FAKE_WRITE };
 

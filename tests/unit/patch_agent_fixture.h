@@ -31,6 +31,9 @@ struct agent {
 	uint8_t status; /* not AGENT_OK: the answer for all that comes */
 	bool lie;	/* says OK and does nothing */
 	bool keep_blocks;
+	struct agent_module module[4]; /* ascending by id */
+	size_t modules;
+	unsigned lists, unpatched; /* asked so often */
 };
 
 static struct agent agent;
@@ -99,6 +102,7 @@ static inline bool fake_agent_may_lead_to(struct agent *a, uint64_t site, const 
 	struct x86_insn in;
 	long i = site_find(&f.guest.sites, site);
 
+	CU_ASSERT_FATAL(i >= 0);
 	if (!memcmp(new, f.guest.sites.sites[i].bytes, len))
 		return true;
 	return !x86_decode(new, len, site, &in) && in.target - AGENT_CODE < AGENT_CODE_SIZE &&
@@ -210,8 +214,9 @@ static inline bool fake_agent_led_to(uint64_t block)
 	struct x86_insn in;
 	unsigned i;
 
-	for (i = 0; i < SITES; i++)
-		if (!x86_decode(site_bytes(i), f.guest.sites.sites[i].len,
+	for (i = 0; i < f.guest.sites.count; i++)
+		if (site_is_there(&f.guest.sites, i) &&
+		    !x86_decode(site_bytes(i), f.guest.sites.sites[i].len,
 				f.guest.sites.sites[i].addr, &in) &&
 		    in.target == block)
 			return true;
@@ -278,6 +283,26 @@ int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struc
 		return -ENOTCONN;
 	memcpy(buf, fake_bytes(&f, addr), len);
 	return 0;
+}
+
+int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, struct error *e)
+{
+	(void)e;
+	CU_ASSERT(*n >= a->modules);
+	a->lists++;
+	if (a->s.health != AGENT_ALIVE)
+		return error_set(e, HOTRAIL_EXIT_BUSY, -ENOTCONN, "lost");
+	memcpy(out, a->module, a->modules * sizeof(*out));
+	*n = a->modules;
+	return 0;
+}
+
+int agent_unpatch_all(struct agent *a, struct agent_unpatch_reply *r, struct error *e)
+{
+	(void)e;
+	a->unpatched++;
+	*r = (struct agent_unpatch_reply){0};
+	return a->s.health == AGENT_ALIVE ? 0 : -ENOTCONN;
 }
 
 /* --- a patcher with both ways --- */

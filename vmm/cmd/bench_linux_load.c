@@ -284,7 +284,7 @@ int linux_bench_load(struct linux_bench_guest *g, const struct bench_options *o,
 		.g = g, .o = o, .name = name, .progress = progress, .at = at, .share = share};
 	int ret;
 
-	l.skipped = calloc(g->guest->sites.count + 1, sizeof(*l.skipped));
+	l.skipped = calloc(site_table_room(&g->guest->sites) + 1, sizeof(*l.skipped));
 	if (!l.skipped)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu sites",
 				 g->guest->sites.count);

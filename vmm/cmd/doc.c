@@ -123,15 +123,21 @@ static json_t *arena_part(const uint64_t used[2], const uint64_t total[2])
 static json_t *agent_part(const struct engine_status *s)
 {
 	bool known = s->agent.generation != 0;
+	json_t *modules;
 
 	if (!s->agent.port)
 		return json_null();
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "health", s->agent.health,
+	modules = json_pack(
+		"{s:i, s:i, s:o, s:i, s:i}", "count", (int)s->agent.modules, "left_alone",
+		(int)s->agent.modules_left_alone, "why",
+		s->agent.module_trouble[0] ? json_text(s->agent.module_trouble) : json_null(),
+		"sites", (int)s->agent.module_sites, "sites_left", (int)s->agent.module_sites_left);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "health", s->agent.health,
 			 "why", s->agent.why[0] ? json_text(s->agent.why) : json_null(), "release",
 			 known ? json_text(s->agent.release) : json_null(), "generation",
 			 known ? json_addr(s->agent.generation) : json_null(), "conflicts",
 			 count_or_null(known, s->agent.conflicts), "undone", count(s->agent.undone),
-			 "quarantined", count(s->agent.quarantined), "arena",
+			 "quarantined", count(s->agent.quarantined), "modules", modules, "arena",
 			 arena_part(s->agent.arena_used, s->agent.arena_total));
 }
 
@@ -152,13 +158,13 @@ json_t *doc_status(const struct doc_guest *g, const struct engine_status *s)
 
 json_t *doc_verify(const char *name, struct guest *g, const struct patch_verify *v, int64_t wrong)
 {
-	bool bad = v->differ + v->unreadable > 0 && v->first_bad < g->sites.count;
+	bool bad = v->differ + v->unreadable > 0;
 	json_t *addr = json_null(), *where = json_null();
 	char symbol[96];
 
 	if (bad) {
-		addr = json_addr(g->sites.sites[v->first_bad].addr);
-		g->ops->symbol(g, g->sites.sites[v->first_bad].addr, symbol, sizeof(symbol));
+		addr = json_addr(v->first_bad_addr);
+		g->ops->symbol(g, v->first_bad_addr, symbol, sizeof(symbol));
 		where = json_text(symbol);
 	}
 	return json_pack("{s:i, s:s, s:o, s:i, s:{s:i, s:i}, s:i, s:i, s:i, s:i, s:o, s:o, s:o, "

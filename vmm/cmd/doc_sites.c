@@ -141,12 +141,10 @@ static json_t *change_doc(struct guest *g, const struct engine_change *c, bool d
 			  const struct engine_row *rows, size_t n)
 {
 	bool learned = c->decision.calls > 0;
-	json_t *addr =
-		c->site < g->sites.count ? json_addr(g->sites.sites[c->site].addr) : json_null();
 
 	return json_pack("{s:I, s:o, s:o, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "index",
-			 (json_int_t)c->site, "name", json_text(c->name), "addr", addr, "result",
-			 result_text(c->result, dry_run), "way",
+			 (json_int_t)c->site, "name", json_text(c->name), "addr",
+			 json_addr(c->addr), "result", result_text(c->result, dry_run), "way",
 			 c->result == PATCH_APPLIED && !dry_run ? patch_way_text(c->way) : NULL,
 			 "reason", json_text(change_reason(c)), "share",
 			 learned ? json_number(c->decision.share) : json_null(), "calls",

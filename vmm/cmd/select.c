@@ -49,7 +49,7 @@ static int no_such_site(const char *selector, struct error *err)
 
 static int select_index(struct guest *g, struct selection *s, uint64_t index, struct error *err)
 {
-	if (index >= g->sites.count)
+	if (!site_is_there(&g->sites, index))
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "there is no site %llu: this guest has %zu, numbered from 0",
 				 (unsigned long long)index, g->sites.count);
@@ -75,7 +75,7 @@ static int select_text(struct guest *g, struct selection *s, const char *text, s
 	if (ret)
 		return ret;
 	for (i = 0; i < g->sites.count; i++)
-		if (name_matches(s->names[i], text))
+		if (site_is_there(&g->sites, i) && name_matches(s->names[i], text))
 			any = s->chosen[i] = true;
 	return any ? 0 : no_such_site(text, err);
 }

@@ -196,8 +196,9 @@ static int answer_change(struct monitor *m, const char *verb, const char *undo_v
 }
 
 /* Either `flag`: true, or "sites": [...]; *sites NULL for the former. */
-static int get_what(struct guest *guest, const json_t *arguments, const char *flag,
-		    uint32_t **sites, size_t *n, struct error *err)
+static int get_what(struct guest *guest, struct engine *engine, const json_t *arguments,
+		    const char *flag, uint32_t **sites, size_t *n, uint64_t *as_of,
+		    struct error *err)
 {
 	const json_t *list = json_object_get(arguments, "sites");
 	bool all = false;
@@ -212,7 +213,13 @@ static int get_what(struct guest *guest, const json_t *arguments, const char *fl
 	if (all == !!list)
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "say either \"%s\": true or which \"sites\"", flag);
-	return list ? select_sites(guest, list, sites, n, err) : 0;
+	if (!list)
+		return 0;
+	engine_hold_sites(engine);
+	r = select_sites(guest, list, sites, n, err);
+	*as_of = guest->sites.changes;
+	engine_release_sites(engine);
+	return r;
 }
 
 static int promote(void *ctx, const json_t *arguments, json_t **ret, struct error *err)
@@ -240,7 +247,7 @@ static int promote(void *ctx, const json_t *arguments, json_t **ret, struct erro
 	if (!r)
 		r = get_bool(arguments, "follow", &follow, err);
 	if (!r)
-		r = get_what(guest, arguments, "auto", &sites, &p.nsites, err);
+		r = get_what(guest, engine, arguments, "auto", &sites, &p.nsites, &p.as_of, err);
 	if (r)
 		return r;
 	p.sites = sites;
@@ -261,6 +268,7 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 	struct monitor *m = ctx;
 	struct engine *engine;
 	struct guest *guest;
+	uint64_t as_of; /* whatever is there now has its original bytes to go back to */
 	uint32_t *sites;
 	size_t n;
 	int r = only(arguments, "all sites", err);
@@ -268,7 +276,7 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 	if (!r)
 		r = monitor_engine(m, &guest, &engine, err);
 	if (!r)
-		r = get_what(guest, arguments, "all", &sites, &n, err);
+		r = get_what(guest, engine, arguments, "all", &sites, &n, &as_of, err);
 	if (r)
 		return r;
 	r = engine_demote(engine, sites, n, &result, err);

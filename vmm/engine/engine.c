@@ -13,6 +13,8 @@
 /* Edges kept per site on average, and the least a small guest gets; bounds memory (law 6). */
 #define EDGES_PER_SITE 16
 #define EDGES_MIN      4096
+/* Modules that leave one after the other while they are compared. */
+#define VERIFY_TRIES 5
 
 static int start_sampler(struct engine *e, struct error *err)
 {
@@ -28,12 +30,13 @@ static int start_sampler(struct engine *e, struct error *err)
 
 static int init_tables(struct engine *e, struct error *err)
 {
-	uint32_t limit = e->sites * EDGES_PER_SITE;
+	size_t room = site_table_room(&e->guest->sites);
+	uint32_t limit = (uint32_t)(e->sites * EDGES_PER_SITE);
 	int ret;
 
 	if (limit < EDGES_MIN)
 		limit = EDGES_MIN;
-	e->info = calloc(e->sites + 1, sizeof(*e->info));
+	e->info = calloc(room + 1, sizeof(*e->info));
 	ret = e->info ? edge_table_init(&e->learned, limit) : -ENOMEM;
 	if (!ret)
 		ret = edge_table_init(&e->sampled, limit);
@@ -76,7 +79,9 @@ int engine_create(struct guest *g, const struct engine_config *c, struct engine 
 	pthread_cond_init(&e->wake, &attr);
 	pthread_condattr_destroy(&attr);
 
-	ret = init_tables(e, err);
+	ret = modules_init(e, err);
+	if (!ret)
+		ret = init_tables(e, err);
 	if (ret)
 		goto out_destroy;
 	e->refused = g->ops->may_patch(g, &e->refusal);
@@ -118,6 +123,7 @@ void engine_destroy(struct engine *e)
 		patcher_destroy(e->patcher);
 	edge_table_free(&e->learned);
 	edge_table_free(&e->sampled);
+	modules_free(e);
 	free(e->info);
 	pthread_cond_destroy(&e->wake);
 	pthread_mutex_destroy(&e->lock);
@@ -145,7 +151,7 @@ static int check_sites(const struct engine *e, const uint32_t *sites, size_t n, 
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (sites[i] >= e->sites)
+		if (!site_is_there(&e->guest->sites, sites[i]))
 			return error_set(
 				err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				"no site number %u: this guest has %zu, see `hotrail sites`",
@@ -183,7 +189,6 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 	bool named = p->sites != NULL;
 
 	find_drain(e);
-	via_watch(e);
 	if (p->sites)
 		choose_named(e, p->sites, p->nsites);
 	if (p->dry_run)
@@ -193,6 +198,30 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 		follow_choose_round(e);
 	}
 	return one_round(e, coverage, named, r, err);
+}
+
+/* The number of a site in a module may be that of another one by now. */
+static int check_as_of(const struct engine *e, const struct engine_promote *p, struct error *err)
+{
+	size_t i;
+
+	if (!p->as_of || p->as_of == e->guest->sites.changes)
+		return 0;
+	for (i = 0; i < p->nsites; i++)
+		if (modules_has(e, p->sites[i]))
+			return error_set(err, HOTRAIL_EXIT_BUSY, -EAGAIN,
+					 "modules came or went just now: ask again");
+	return 0;
+}
+
+void engine_hold_sites(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+}
+
+void engine_release_sites(struct engine *e)
+{
+	pthread_mutex_unlock(&e->lock);
 }
 
 int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,
@@ -205,8 +234,12 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 	ret = engine_refused_locked(e, err);
 	if (!ret) /* learning may find nothing to do, and would not notice */
 		ret = gone_check(e, err);
-	if (!ret)
+	if (!ret) {
+		via_look(e);
 		ret = check_sites(e, p->sites, p->nsites, err);
+	}
+	if (!ret)
+		ret = check_as_of(e, p, err);
 	e->via = p->via ? p->via : e->config.via;
 	if (!ret && !p->dry_run)
 		ret = via_check(e, e->via, err);
@@ -291,17 +324,35 @@ out_free:
 int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 		  struct error *err)
 {
-	int ret = check_sites(e, sites, n, err);
+	int ret;
 
-	if (ret) {
-		memset(r, 0, sizeof(*r));
-		return ret;
-	}
+	memset(r, 0, sizeof(*r));
 	pthread_mutex_lock(&e->lock);
-	e->follow = false;
-	via_watch(e);
-	ret = engine_demote_locked(e, sites, n, r, err);
+	via_look(e);
+	ret = check_sites(e, sites, n, err);
+	if (!ret) {
+		e->follow = false;
+		ret = engine_demote_locked(e, sites, n, r, err);
+	}
 	pthread_mutex_unlock(&e->lock);
+	return ret;
+}
+
+/* A module may leave while it is compared: then what was said of it is taken back. */
+static int verify_locked(struct engine *e, struct patch_verify *v, struct error *err)
+{
+	uint64_t changes;
+	unsigned tries = VERIFY_TRIES;
+	int ret;
+
+	do {
+		via_look(e);
+		changes = e->guest->sites.changes;
+		ret = patch_verify(e->patcher, v, err);
+		if (ret || !(v->differ + v->unreadable) || !modules_has(e, v->first_bad))
+			return ret;
+		modules_watch(e, true);
+	} while (e->guest->sites.changes != changes && --tries);
 	return ret;
 }
 
@@ -312,9 +363,8 @@ int engine_verify(struct engine *e, struct patch_verify *v, struct error *err)
 	memset(v, 0, sizeof(*v));
 	pthread_mutex_lock(&e->lock);
 	ret = gone_check(e, err);
-	via_watch(e);
 	if (!ret)
-		ret = patch_verify(e->patcher, v, err);
+		ret = verify_locked(e, v, err);
 	pthread_mutex_unlock(&e->lock);
 	return ret;
 }

@@ -70,6 +70,10 @@ struct engine_status {
 		uint64_t generation, conflicts; /* as it says itself, since its load */
 		uint64_t undone, quarantined;	/* seen in memory: led back by it; spoilt */
 		uint64_t arena_used[2], arena_total[2];
+		/* Modules that it tells of; of these left alone (why: the latest); sites in them,
+		 * and those that there was no room for. */
+		unsigned modules, modules_left_alone, module_sites, module_sites_left;
+		char module_trouble[160];
 	} agent;
 };
 
@@ -94,6 +98,7 @@ struct engine_row { /* one site */
 
 struct engine_change { /* one line of "promote"/"demote" output */
 	uint32_t site;
+	gva_t addr;
 	enum patch_result result;
 	enum patch_reason reason;
 	enum patch_way way; /* when applied */
@@ -117,6 +122,9 @@ void engine_result_free(struct engine_result *r);
 struct engine_promote {
 	const uint32_t *sites; /* NULL = by policy */
 	size_t nsites;
+	/* What site_table.changes was when they were chosen; 0: any. -EAGAIN when one is in a
+	 * module and it has changed. */
+	uint64_t as_of;
 	double coverage; /* <= 0: the engine's default */
 	bool dry_run;
 	enum engine_via via;
@@ -148,6 +156,10 @@ int engine_create(struct guest *g, const struct engine_config *c, struct engine 
 void engine_destroy(struct engine *e); /* stops the loop; leaves the guest as it is */
 int engine_promote(struct engine *e, const struct engine_promote *p, struct engine_result *r,
 		   struct error *err);
+/* Between these two the guest's sites stay what they are; nothing else of the engine may be called.
+ */
+void engine_hold_sites(struct engine *e);
+void engine_release_sites(struct engine *e);
 /* sites NULL = all. Turns following off, so that what was undone stays undone. */
 int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
 		  struct error *err);

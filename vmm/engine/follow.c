@@ -188,7 +188,7 @@ void *follow_thread(void *engine)
 	size_t drifted;
 	struct loop l = {.e = e};
 
-	l.drifted = calloc(e->sites + 1, sizeof(*l.drifted));
+	l.drifted = calloc(site_table_room(&e->guest->sites) + 1, sizeof(*l.drifted));
 	pthread_mutex_lock(&e->lock);
 	remember_work(&l);
 	while (!e->stop) {

@@ -35,6 +35,7 @@ static void forget(struct engine *e, const struct error *why)
 	if (e->sampler)
 		e->sampler_ops->stop(e->sampler);
 	e->sampler = NULL;
+	modules_forget(e);
 	patch_forget(e->patcher);
 	edge_clear(&e->learned);
 	edge_clear(&e->sampled);

@@ -49,7 +49,7 @@ static void choose_sites(struct measure *w)
 	for (s = 0; s < w->e->sites; s++) {
 		const struct patch_site *p = patch_site_state(w->e->patcher, s);
 
-		if (p->state == PATCH_QUARANTINED ||
+		if (p->state == PATCH_QUARANTINED || !site_is_there(&g->sites, s) ||
 		    (g->ops->site_protected && g->ops->site_protected(g, s)))
 			continue;
 		w->sites[w->n++] = s;
@@ -170,7 +170,8 @@ int engine_measure(struct engine *e, unsigned ms, struct engine_measure *m, stru
 	if (!ret)
 		count_calls(&w, ms);
 	settle_restore(e);
-	m->uncounted = (unsigned)(e->sites - m->counted);
+	m->uncounted =
+		(unsigned)(e->sites - e->guest->sites.slots + e->guest->sites.filled - m->counted);
 	watch_restart(e);
 out_unlock:
 	release(&w);

@@ -44,7 +44,7 @@ void engine_get_status(struct engine *e, struct engine_status *s)
 	s->sampler = e->sampler ? e->sampler_ops->name : "off";
 	if (e->sampler)
 		e->sampler_ops->stats(e->sampler, &s->samples);
-	s->sites = e->sites;
+	s->sites = (unsigned)(e->sites - e->guest->sites.slots + e->guest->sites.filled);
 	s->promoted = patch_count(e->patcher, PATCH_PROMOTED);
 	s->learning = patch_count(e->patcher, PATCH_LEARNING);
 	s->quarantined = patch_count(e->patcher, PATCH_QUARANTINED);
@@ -122,23 +122,27 @@ int engine_get_rows(struct engine *e, struct engine_row **rows, size_t *n, struc
 
 	pthread_mutex_lock(&e->lock);
 	find_drain(e);
-	*n = e->sites;
+	*n = 0;
 	*rows = calloc(e->sites + 1, sizeof(**rows));
 	ret = *rows ? edge_sorted(e->learned.total ? &e->learned : &e->sampled, &edges, &nedges)
 		    : -ENOMEM;
 	for (s = 0; !ret && s < e->sites; s++)
 		all += e->info[s].rate, seen += e->info[s].samples;
 	for (s = 0; !ret && s < e->sites; s++) {
+		struct engine_row *row = &(*rows)[*n];
 		size_t from = at;
 
-		fill_row(e, &(*rows)[s], s);
+		if (!site_is_there(&e->guest->sites, s))
+			continue; /* edges went with it */
+		fill_row(e, row, s);
 		/* Before anything was counted the samples are the best guess. */
-		(*rows)[s].share = all > 0    ? e->info[s].rate / all
-				   : seen > 0 ? e->info[s].samples / seen
-					      : 0;
+		row->share = all > 0	? e->info[s].rate / all
+			     : seen > 0 ? e->info[s].samples / seen
+					: 0;
 		while (at < nedges && edges[at].site == s)
 			at++;
-		fill_edges(e, &(*rows)[s], edges + from, at - from);
+		fill_edges(e, row, edges + from, at - from);
+		++*n;
 	}
 	pthread_mutex_unlock(&e->lock);
 	free(edges);
@@ -180,7 +184,8 @@ int engine_profile(struct engine *e, struct profile **out, struct error *err)
 		for (i = 0; i < n; i++) {
 			const struct site *site = &e->guest->sites.sites[edges[i].site];
 
-			if (!edges[i].target)
+			/* A module lies elsewhere the next time, and profiles know no names. */
+			if (!edges[i].target || modules_has(e, edges[i].site))
 				continue;
 			p->edges[p->count++] = (struct profile_edge){
 				.site_offset = site->addr - e->guest->text_start,
@@ -211,7 +216,8 @@ static size_t load_edges(struct engine *e, const struct profile *p)
 			site_find(&e->guest->sites, e->guest->text_start + p->edges[i].site_offset);
 		uint32_t count = p->edges[i].count > UINT32_MAX ? UINT32_MAX : p->edges[i].count;
 
-		if (s < 0 || !e->guest->ops->is_target(e->guest, target))
+		if (s < 0 || modules_has(e, (uint32_t)s) ||
+		    !e->guest->ops->is_target(e->guest, target))
 			continue;
 		edge_add(&e->learned, s, target, count);
 		e->info[s].rate += count;

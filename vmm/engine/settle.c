@@ -86,8 +86,8 @@ void settle_result_add(struct engine *e, struct engine_result *r, const struct p
 		r->skipped += o->result == PATCH_SKIPPED;
 		r->failed += o->result == PATCH_FAILED;
 	}
-	e->guest->ops->symbol(e->guest, e->guest->sites.sites[d->site].addr, c->name,
-			      sizeof(c->name));
+	c->addr = e->guest->sites.sites[d->site].addr;
+	e->guest->ops->symbol(e->guest, c->addr, c->name, sizeof(c->name));
 }
 
 void settle_result_sum(struct engine_result *r, const struct patch_summary *sum)
@@ -229,13 +229,26 @@ static int grow_result(struct engine_result *r, size_t n)
 	return 0;
 }
 
+/* Why nothing was to come of this site, whatever it calls. */
+static enum patch_reason left_alone(struct engine *e, uint32_t site)
+{
+	const struct guest_ops *ops = e->guest->ops;
+
+	if (ops->site_protected && ops->site_protected(e->guest, site))
+		return PATCH_REASON_PROTECTED;
+	if (!modules_has(e, site))
+		return PATCH_REASON_NONE;
+	if (e->via == ENGINE_VIA_HOST)
+		return PATCH_REASON_MODULE;
+	return e->info[site].learned == UINT32_MAX ? PATCH_REASON_PROTECTED : PATCH_REASON_NONE;
+}
+
 /*
  * What came of the round. Who named a site wants to hear of it also when nothing changed: it keeps
  * what it had, or it is one that is left alone. A site nobody called is worth no line.
  */
 static void tell(struct engine *e, const struct round *r, bool named, struct engine_result *result)
 {
-	const struct guest_ops *ops = e->guest->ops;
 	struct patch_outcome o;
 	size_t i;
 
@@ -249,12 +262,11 @@ static void tell(struct engine *e, const struct round *r, bool named, struct eng
 		if (d.verb == POLICY_LEAVE) {
 			if (!named)
 				continue;
-			if (!d.ntargets &&
-			    !(ops->site_protected && ops->site_protected(e->guest, d.site)))
+			if (!d.ntargets && !left_alone(e, d.site))
 				continue;
 			if (o.result != PATCH_FAILED) {
 				o.result = PATCH_SKIPPED;
-				o.reason = d.ntargets ? PATCH_REASON_SAME : PATCH_REASON_PROTECTED;
+				o.reason = d.ntargets ? PATCH_REASON_SAME : left_alone(e, d.site);
 			}
 		}
 		settle_result_add(e, result, &d, &o);

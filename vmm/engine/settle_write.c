@@ -63,7 +63,7 @@ static bool try_again(const struct engine *e, struct patch_request *r,
 	if (o->result == PATCH_FAILED && o->reason == PATCH_REASON_PAUSE)
 		return true;
 	if (o->result != PATCH_SKIPPED || o->reason != PATCH_REASON_ARENA_FULL ||
-	    r->way != PATCH_WAY_AGENT || e->via == ENGINE_VIA_AGENT)
+	    r->way != PATCH_WAY_AGENT || e->via == ENGINE_VIA_AGENT || modules_has(e, r->site))
 		return false;
 	r->way = PATCH_WAY_HOST;
 	return true;
@@ -98,7 +98,7 @@ static int write_chunk(struct engine *e, enum patch_way way, const struct patch_
 
 	memcpy(c.requests, requests, n * sizeof(*requests));
 	for (i = 0; i < n; i++) {
-		c.requests[i].way = way;
+		c.requests[i].way = via_site(e, c.requests[i].site, way);
 		c.index[i] = (uint16_t)i;
 	}
 	for (try = 0; c.n && try < PAUSE_TRIES; try++) {

@@ -37,6 +37,21 @@ struct engine_agent {	 /* as last looked at */
 	bool again;			       /* a site was busy */
 };
 
+#define ENGINE_MODULES 1024
+#define ENGINE_SLOTS   16384 /* sites in modules: as many as the agent follows */
+
+struct engine_modules {
+	uint64_t generation, events, greetings; /* of the agent, as last asked */
+	struct engine_module {
+		uint32_t id;
+		uint32_t left;	 /* sites in it that were not taken */
+		bool left_alone; /* not looked through */
+	} * known;		 /* ascending by id */
+	size_t count;
+	bool led;	   /* the agent was lost while it led sites in modules */
+	char trouble[160]; /* the latest, in words; "" = none */
+};
+
 struct engine {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -50,6 +65,7 @@ struct engine {
 	struct patcher *patcher;
 	enum engine_via via; /* of the operation in progress */
 	struct engine_agent agent;
+	struct engine_modules modules;
 	struct error refusal; /* why this guest is left alone, when `refused` */
 	int refused;	      /* 0 or negative errno of may_patch */
 
@@ -87,9 +103,23 @@ int engine_refused_locked(const struct engine *e, struct error *err);
 int via_check(struct engine *e, enum engine_via via, struct error *err);
 /* The way for a change of so many sites. */
 enum patch_way via_way(struct engine *e, size_t sites);
+/* The way of one of them, when that is the way of the others. */
+enum patch_way via_site(const struct engine *e, uint32_t site, enum patch_way way);
 /* Books what the agent did by itself. Cheap when nothing happened. */
 void via_watch(struct engine *e);
+/* The same, and nothing that has happened by now is left for later. */
+void via_look(struct engine *e);
 void via_status(struct engine *e, struct engine_status *s);
+
+/* modules.c */
+int modules_init(struct engine *e, struct error *err);
+void modules_free(struct engine *e);
+/* Sites in modules come and go as the agent says. Cheap when nothing happened, unless `ask`. */
+void modules_watch(struct engine *e, bool ask);
+/* All of them go: nobody says any more when they are no longer there. */
+void modules_forget(struct engine *e);
+bool modules_has(const struct engine *e, uint32_t site); /* is it in a module? */
+void modules_status(const struct engine *e, struct engine_status *s);
 
 /* find.c */
 /* A site needs this many samples before a learning track is spent on it outside a sweep. */

@@ -35,6 +35,12 @@ enum patch_way via_way(struct engine *e, size_t sites)
 		       : PATCH_WAY_HOST;
 }
 
+enum patch_way via_site(const struct engine *e, uint32_t site, enum patch_way way)
+{
+	/* Who asks for the host's way hears from the plan why not. */
+	return modules_has(e, site) && e->via != ENGINE_VIA_HOST ? PATCH_WAY_AGENT : way;
+}
+
 /* Is there anything new to compare memory for? */
 static bool something_happened(struct engine *e, const struct agent_state *now)
 {
@@ -69,7 +75,7 @@ static void learn_again(struct engine *e, bool reborn)
 	}
 }
 
-void via_watch(struct engine *e)
+static void watch(struct engine *e, bool ask)
 {
 	struct engine_agent *seen = &e->agent;
 	struct patch_reconciled r;
@@ -78,6 +84,8 @@ void via_watch(struct engine *e)
 
 	if (!e->config.agent)
 		return;
+	/* First: what is not there any more is not to be compared. */
+	modules_watch(e, ask);
 	agent_get_state(e->config.agent, &now);
 	if (!something_happened(e, &now))
 		return;
@@ -97,6 +105,16 @@ void via_watch(struct engine *e)
 		learn_again(e, reborn);
 }
 
+void via_watch(struct engine *e)
+{
+	watch(e, false);
+}
+
+void via_look(struct engine *e)
+{
+	watch(e, true);
+}
+
 void via_status(struct engine *e, struct engine_status *s)
 {
 	struct agent_state now;
@@ -113,6 +131,7 @@ void via_status(struct engine *e, struct engine_status *s)
 	s->agent.health = agent_health_text(now.health);
 	s->agent.generation = now.generation;
 	s->agent.conflicts = now.ping.conflicts;
+	modules_status(e, s);
 	s->agent.undone = e->agent.undone;
 	s->agent.quarantined = e->agent.quarantined;
 	snprintf(s->agent.release, sizeof(s->agent.release), "%.63s", now.hello.release);

@@ -120,6 +120,21 @@ static void promotion_items(const struct show *s, const json_t *doc)
 		   fast < 0 ? "-" : number_percent(fast).s);
 }
 
+static void modules_item(const struct show *s, const json_t *m)
+{
+	const char *why = doc_string(m, "why");
+	double alone = doc_number(m, "left_alone"), left = doc_number(m, "sites_left");
+
+	if (!m)
+		return;
+	lines_item(s, "", alone > 0 || left > 0 ? STYLE_WARN : STYLE_DIM,
+		   "its modules: %s with %s sites; left alone %s modules, %s sites",
+		   number_count(doc_number(m, "count")).s, number_count(doc_number(m, "sites")).s,
+		   number_count(alone).s, number_count(left).s);
+	if (why)
+		lines_item(s, "", STYLE_WARN, "%s", style_clean(s, why).s);
+}
+
 /* "40 of 43 promotions": those that went by the agent's way. */
 static void agent_items(const struct show *s, const json_t *doc)
 {
@@ -139,6 +154,8 @@ static void agent_items(const struct show *s, const json_t *doc)
 		   number_count(doc_number(a, "conflicts")).s);
 	if (why)
 		lines_item(s, "", STYLE_WARN, "not used: %s", style_clean(s, why).s);
+	if (usable)
+		modules_item(s, doc_get(a, "modules"));
 	if (usable)
 		lines_item(s, "", STYLE_DIM, "its arena: tracks %s of %s, counters %s of %s",
 			   number_bytes(doc_number(a, "arena.code_used")).s,

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sites in modules. The agent says which modules there are and when one comes or goes; the guest's
+ * own memory says what is in them. What it says decides which places are looked at, and no more: it
+ * alone writes there, after checking by itself.
+ */
+#include "engine/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+
+int modules_init(struct engine *e, struct error *err)
+{
+	if (!e->config.agent || !e->guest->ops->module_add)
+		return 0;
+	e->modules.known = calloc(ENGINE_MODULES, sizeof(*e->modules.known));
+	if (!e->modules.known ||
+	    (!e->guest->sites.room && site_table_reserve(&e->guest->sites, ENGINE_SLOTS)))
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM,
+				 "no memory for the sites of modules");
+	return 0;
+}
+
+/* The guest stays as it is, as do the journal and what it says; another engine may come. */
+void modules_free(struct engine *e)
+{
+	struct engine_modules *ms = &e->modules;
+
+	while (ms->count)
+		e->guest->ops->module_remove(e->guest, ms->known[--ms->count].id, NULL, NULL);
+	free(ms->known);
+}
+
+bool modules_has(const struct engine *e, uint32_t site)
+{
+	return site_is_slot(&e->guest->sites, site);
+}
+
+/* --- one comes --- */
+
+static void sites_came(void *ctx, const uint32_t *sites, size_t n)
+{
+	struct engine *e = ctx;
+	size_t i;
+
+	e->sites = e->guest->sites.count;
+	for (i = 0; i < n; i++) {
+		e->info[sites[i]] = (struct site_info){0};
+		patch_site_came(e->patcher, sites[i]);
+	}
+}
+
+static void trouble(struct engine *e, const struct error *why)
+{
+	snprintf(e->modules.trouble, sizeof(e->modules.trouble), "%.159s", why->text);
+}
+
+static bool apart(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return a < b ? a_size <= b - a : b_size <= a - b;
+}
+
+/* What is said to be a module must not be where the agent itself lays tracks. */
+static bool in_arena(const struct engine *e, const struct agent_module *m)
+{
+	struct agent_state s;
+
+	agent_get_state(e->config.agent, &s);
+	return !apart(m->text, m->text_size, s.hello.arena_code, s.hello.arena_code_size) ||
+	       !apart(m->text, m->text_size, s.hello.arena_data, s.hello.arena_data_size);
+}
+
+static void add(struct engine *e, const struct agent_module *m)
+{
+	const struct guest_module module = {
+		.text = m->text, .text_size = m->text_size, .id = m->id, .name = m->name};
+	struct engine_module *known = &e->modules.known[e->modules.count++];
+	struct guest_found found = {0};
+	struct error why = {0};
+	int ret;
+
+	*known = (struct engine_module){.id = m->id};
+	if (!m->text_size) /* nothing but data */
+		return;
+	if (in_arena(e, m))
+		ret = error_set(&why, HOTRAIL_EXIT_REFUSED, -EEXIST,
+				"module %s is said to be in the agent's arena", m->name);
+	else
+		ret = e->guest->ops->module_add(e->guest, &module, &found, sites_came, e, &why);
+	known->left = found.left;
+	known->left_alone = ret != 0;
+	if (ret)
+		trouble(e, &why);
+}
+
+/* --- one goes --- */
+
+/* They are booked out before their slots are emptied. */
+static void sites_go(void *ctx, const uint32_t *sites, size_t n)
+{
+	struct engine *e = ctx;
+	size_t i;
+
+	patch_sites_go(e->patcher, sites, n);
+	for (i = 0; i < n; i++)
+		e->info[sites[i]] = (struct site_info){0};
+}
+
+static bool is_gone(const void *ctx, uint32_t site)
+{
+	return !site_is_there(ctx, site);
+}
+
+static void forget_edges(struct engine *e)
+{
+	edge_forget_where(&e->learned, is_gone, &e->guest->sites);
+	edge_forget_where(&e->sampled, is_gone, &e->guest->sites);
+}
+
+void modules_forget(struct engine *e)
+{
+	struct engine_modules *ms = &e->modules;
+
+	if (!ms->count)
+		return;
+	while (ms->count)
+		e->guest->ops->module_remove(e->guest, ms->known[--ms->count].id, sites_go, e);
+	forget_edges(e);
+	ms->trouble[0] = '\0';
+}
+
+/* --- looking --- */
+
+/* Both ascend. Those that are still there stay known, the others go, then the new ones come: first
+ * the one that left, then the one that lies where it was. */
+static void compare(struct engine *e, const struct agent_module *list, size_t n)
+{
+	struct engine_modules *ms = &e->modules;
+	uint32_t last = ms->count ? ms->known[ms->count - 1].id : 0;
+	size_t i, at = 0, kept = 0, before = ms->count;
+
+	for (i = 0; i < before; i++) {
+		while (at < n && list[at].id < ms->known[i].id)
+			at++;
+		if (at < n && list[at].id == ms->known[i].id)
+			ms->known[kept++] = ms->known[i];
+		else
+			e->guest->ops->module_remove(e->guest, ms->known[i].id, sites_go, e);
+	}
+	ms->count = kept;
+	if (kept < before)
+		forget_edges(e);
+	for (i = 0; i < n && ms->count < ENGINE_MODULES; i++)
+		if (list[i].id > last && list[i].state == AGENT_MODULE_LIVE)
+			add(e, &list[i]);
+}
+
+static bool led_any(const struct engine *e)
+{
+	const struct site_table *t = &e->guest->sites;
+	size_t i;
+
+	for (i = t->count - t->slots; i < t->count; i++)
+		if (patch_site_state(e->patcher, (uint32_t)i)->state != PATCH_ORIGINAL)
+			return true;
+	return false;
+}
+
+static void list_modules(struct engine *e)
+{
+	struct agent_module *list = calloc(ENGINE_MODULES, sizeof(*list));
+	size_t n = ENGINE_MODULES;
+	struct error why;
+	int ret;
+
+	if (!list)
+		return;
+	ret = agent_list_modules(e->config.agent, list, &n, &why);
+	if (!ret || ret == -ENOSPC)
+		compare(e, list, n);
+	if (ret)
+		trouble(e, &why);
+	free(list);
+}
+
+void modules_watch(struct engine *e, bool ask)
+{
+	struct engine_modules *ms = &e->modules;
+	struct agent_unpatch_reply undone;
+	struct agent_state now;
+
+	if (!ms->known || e->gone || e->refused)
+		return;
+	agent_get_state(e->config.agent, &now);
+	if (now.health != AGENT_ALIVE || now.generation != ms->generation) {
+		/* Another one has no part in what the first did, and that one undid it. */
+		ms->led = now.generation == ms->generation && (ms->led || led_any(e));
+		modules_forget(e);
+		ms->generation = now.generation;
+		ask = true;
+	}
+	if (now.health != AGENT_ALIVE ||
+	    (!ask && now.events == ms->events && now.greetings == ms->greetings))
+		return;
+	/* It may still lead sites that nobody has in his books any more. */
+	if (ms->led && agent_unpatch_all(e->config.agent, &undone, NULL))
+		return;
+	ms->led = false;
+	ms->events = now.events;
+	ms->greetings = now.greetings;
+	list_modules(e);
+}
+
+void modules_status(const struct engine *e, struct engine_status *s)
+{
+	const struct engine_modules *ms = &e->modules;
+	size_t i;
+
+	s->agent.modules = (unsigned)ms->count;
+	s->agent.module_sites = (unsigned)e->guest->sites.filled;
+	for (i = 0; i < ms->count; i++) {
+		s->agent.modules_left_alone += ms->known[i].left_alone;
+		s->agent.module_sites_left += ms->known[i].left;
+	}
+	snprintf(s->agent.module_trouble, sizeof(s->agent.module_trouble), "%s", ms->trouble);
+}
