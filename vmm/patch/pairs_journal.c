@@ -92,8 +92,9 @@ static bool pair_expected(const struct pair *pair, enum pair_state state,
 }
 
 /* What an earlier monitor left. *fresh: nothing of it is in this guest. */
-static int adopt(struct pairs *p, const struct journal_log *log, bool *fresh, struct error *err)
+static int adopt(void *ctx, const struct journal_log *log, bool *fresh, struct error *err)
 {
+	struct pairs *p = ctx;
 	struct journal_site *sites;
 	gva_t program;
 	size_t i, n;
@@ -112,27 +113,5 @@ static int adopt(struct pairs *p, const struct journal_log *log, bool *fresh, st
 
 int pairs_open_journal(struct pairs *p, const char *path, struct error *err)
 {
-	struct journal_identity id;
-	struct journal_log log;
-	bool fresh = true;
-	int rc = journal_open(path, &p->journal, &log, err);
-
-	if (rc)
-		return rc;
-	patcher_identify(p->guest, &id);
-	if (log.records && patcher_same_guest(&id, &log.identity))
-		rc = adopt(p, &log, &fresh, err);
-	else if (log.records && !log.closed)
-		rc = error_set(err, HOTRAIL_EXIT_REFUSED, -ESTALE,
-			       "the journal %s belongs to another kernel build, and its monitor "
-			       "did not end in order; remove it once that guest is gone",
-			       path);
-	journal_log_free(&log);
-	if (!rc && fresh)
-		rc = journal_start(p->journal, &id, err);
-	if (rc) {
-		journal_drop(p->journal);
-		p->journal = NULL;
-	}
-	return rc;
+	return patcher_open_journal(p->guest, path, adopt, p, &p->journal, err);
 }

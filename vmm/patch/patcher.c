@@ -116,18 +116,19 @@ bool patcher_same_guest(const struct journal_identity *a, const struct journal_i
 	       a->text_end == b->text_end && !memcmp(a->build_id, b->build_id, a->build_id_len);
 }
 
-static int open_journal(struct patcher *p, const char *path, struct error *err)
+int patcher_open_journal(const struct guest *g, const char *path, patcher_adopter adopt, void *ctx,
+			 struct journal **out, struct error *err)
 {
 	struct journal_identity id;
 	struct journal_log log;
 	bool fresh = true;
-	int rc = journal_open(path, &p->journal, &log, err);
+	int rc = journal_open(path, out, &log, err);
 
 	if (rc)
 		return rc;
-	patcher_identify(p->guest, &id);
+	patcher_identify(g, &id);
 	if (log.records && patcher_same_guest(&id, &log.identity))
-		rc = patcher_adopt(p, &log, &fresh, err);
+		rc = adopt(ctx, &log, &fresh, err);
 	else if (log.records && !log.closed)
 		rc = error_set(err, HOTRAIL_EXIT_REFUSED, -ESTALE,
 			       "the journal %s belongs to another kernel build, and its monitor "
@@ -135,12 +136,17 @@ static int open_journal(struct patcher *p, const char *path, struct error *err)
 			       path);
 	journal_log_free(&log);
 	if (!rc && fresh)
-		rc = journal_start(p->journal, &id, err);
+		rc = journal_start(*out, &id, err);
 	if (rc) {
-		journal_drop(p->journal);
-		p->journal = NULL;
+		journal_drop(*out);
+		*out = NULL;
 	}
 	return rc;
+}
+
+static int adopt(void *ctx, const struct journal_log *log, bool *fresh, struct error *err)
+{
+	return patcher_adopt(ctx, log, fresh, err);
 }
 
 /* The host's way: its arena is in the description of the guest. */
@@ -179,7 +185,7 @@ int patcher_create(struct guest *guest, const char *journal_path, struct patcher
 	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST] = (unsigned)guest->sites.count;
 	rc = open_host(p, err);
 	if (!rc && journal_path)
-		rc = open_journal(p, journal_path, err);
+		rc = patcher_open_journal(guest, journal_path, adopt, p, &p->journal, err);
 	if (rc)
 		goto out_destroy;
 	*out = p;

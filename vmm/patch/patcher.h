@@ -96,6 +96,13 @@ bool patcher_same_guest(const struct journal_identity *a, const struct journal_i
 /* Shorten a journal that has grown. It may fail: the long one is as good. */
 void patcher_shorten_journal(struct patcher *p);
 
+/* Opens the journal of this guest; what `adopt` finds in it is taken over. *fresh, true before:
+ * nothing of it is in this guest. *out is set before it is called. Errors of journal_open();
+ * -ESTALE: of another kernel, and not ended in order. */
+typedef int (*patcher_adopter)(void *ctx, const struct journal_log *log, bool *fresh,
+			       struct error *err);
+int patcher_open_journal(const struct guest *g, const char *path, patcher_adopter adopt, void *ctx,
+			 struct journal **out, struct error *err);
 /* Take over what an earlier monitor left (patch/adopt.c). `fresh` = nothing of it is in this guest.
  */
 int patcher_adopt(struct patcher *p, const struct journal_log *log, bool *fresh, struct error *err);
