@@ -7,7 +7,7 @@
 # What our Linux guest carries.
 agent-guest := $(O)/agent/linux-headers-cloud-amd64.built $(O)/agent/hotrail-relay
 agent-kernels := $(shell sed '/^\#/d;/^$$/d' guest-agent/kernels)
-agent-sources := $(wildcard guest-agent/*.[chS] protocol/*.[ch]) guest-agent/Kbuild guest-agent/build.sh
+agent-sources := $(wildcard guest-agent/*.[chS] protocol/*.[ch] tests/agent/hotrail_*.c) guest-agent/Kbuild guest-agent/build.sh
 
 agent: $(agent-kernels:%=$(O)/agent/%.built) $(O)/agent/hotrail-relay
 
@@ -25,8 +25,9 @@ $(O)/agent/test.cpio: vm-images/linux/initramfs.sh vm-images/linux/init tests/ag
 		$(O)/linux/vmlinuz-cloud $(agent-guest)
 	@rm -rf $(@D)/modules && mkdir -p $(@D)/modules
 	$(Q)cp $(O)/linux/modules/*.ko $(@D)/modules/
-	$(Q)strip --strip-debug -o $(@D)/modules/hotrail_agent.ko \
-		$(@D)/$$(modinfo -F vermagic $(O)/linux/modules/virtio.ko | cut -d' ' -f1)/hotrail_agent.ko
+	$(Q)for m in hotrail_agent $(basename $(notdir $(wildcard tests/agent/hotrail_*.c))); do \
+		strip --strip-debug -o $(@D)/modules/$$m.ko \
+			$(@D)/$$(modinfo -F vermagic $(O)/linux/modules/virtio.ko | cut -d' ' -f1)/$$m.ko || exit; done
 	$(call say,CPIO)MODULES=$(@D)/modules PROGRAM=$(@D)/hotrail-relay sh $< $@ tests/agent/guest.sh
 
 # Source for DKMS, and the relay.

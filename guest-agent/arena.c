@@ -58,8 +58,7 @@ static void divide(void)
 	else
 		kernel.features |= AGENT_CAN_PER_CPU;
 	stride = round_down(ARENA_TABLES_BYTES / copies, PAGE_SIZE);
-	for_each_possible_cpu(cpu)
-	{
+	for_each_possible_cpu(cpu) {
 		per_cpu(table_offset, cpu) = copies > 1 ? n * stride : 0;
 		n++;
 	}

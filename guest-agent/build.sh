@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Build the module for one kernel of Debian: build.sh OUTDIR HEADERS-PACKAGE [MAKE-ARGUMENT...]
 #
-# HEADERS-PACKAGE is linux-headers-amd64 or the like. Leaves OUTDIR/RELEASE/hotrail_agent.ko, and in
+# HEADERS-PACKAGE is linux-headers-amd64 or the like. Leaves OUTDIR/RELEASE/hotrail_agent.ko, the
+# modules that its tests load beside it, and in
 # OUTDIR/HEADERS-PACKAGE the headers and a file "release" that says which these are.
 # HOTRAIL_HEADERS=FOLDER (/lib/modules/RELEASE/build) takes headers that are installed.
 set -eu
@@ -57,10 +58,15 @@ mkdir -p "$work/protocol"
 cp -p "$here"/*.[chS] "$here/Kbuild" "$work/"
 cp -p "$here"/../protocol/*.[ch] "$work/protocol/"
 rm -f "$work/relay.c"
+tests=
+for test in "$here"/../tests/agent/hotrail_*.c; do
+	cp -p "$test" "$work/"
+	tests="$tests $(basename "$test" .c).o"
+done
 # A make of its own: the jobs of one that calls this are not there for it.
 unset MAKEFLAGS MAKELEVEL
 # Type information for the module would need that of the whole kernel.
-make -s -C "$headers" M="$work" CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules >"$work/log" 2>&1 ||
+make -s -C "$headers" M="$work" HOTRAIL_TESTS="$tests" CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules >"$work/log" 2>&1 ||
 	{ cat "$work/log" >&2; die "the module does not build for $release"; }
 grep -i warning "$work/log" >&2 && die "the module builds for $release with warnings"
 exit 0

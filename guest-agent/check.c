@@ -18,6 +18,12 @@ bool check_readable(unsigned long addr, u32 len)
 	return core_text(addr, len) || modules_own(addr, len) || arena_readable(addr, len);
 }
 
+bool check_program(const struct module *owner, unsigned long addr)
+{
+	return (core_text(addr, 1) || modules_own(addr, 1) || modules_text_of(owner, addr, 1)) &&
+	       !symbols_in_range(addr, 1) && symbols_thunk_register(addr) < 0;
+}
+
 /* One instruction for one of the same length: only the rel32 may differ. */
 static bool same_opcode(const struct agent_poke *p)
 {
@@ -94,7 +100,7 @@ static u8 ask_kernel(unsigned long addr, struct kprobe *kp)
 }
 
 /* One verdict for each job without a site so far; they hold for as long as its owner lives. */
-static void ask_kernel_all(const struct agent_poke *pokes, u32 n, struct poke_job *jobs)
+void check_instructions(struct poke_job *jobs, u32 n)
 {
 	struct kprobe *kp = kvcalloc(n, sizeof(*kp), GFP_KERNEL);
 	struct kprobe **registered = kvcalloc(n, sizeof(*registered), GFP_KERNEL);
@@ -107,7 +113,7 @@ static void ask_kernel_all(const struct agent_poke *pokes, u32 n, struct poke_jo
 			jobs[i].status = AGENT_NO_MEMORY;
 			continue;
 		}
-		jobs[i].status = ask_kernel(pokes[i].site, &kp[i]);
+		jobs[i].status = ask_kernel(jobs[i].addr, &kp[i]);
 		if (jobs[i].status == AGENT_OK)
 			registered[r++] = &kp[i];
 	}
@@ -117,7 +123,7 @@ static void ask_kernel_all(const struct agent_poke *pokes, u32 n, struct poke_jo
 	kvfree(kp);
 }
 #else
-static void ask_kernel_all(const struct agent_poke *pokes, u32 n, struct poke_job *jobs)
+void check_instructions(struct poke_job *jobs, u32 n)
 {
 }
 #endif
@@ -155,7 +161,7 @@ void check_pokes(const struct agent_poke *pokes, u32 n, bool learn, struct poke_
 	u32 i;
 
 	for (i = 0; i < n; i++) {
-		memset(&jobs[i], 0, sizeof(jobs[i]));
+		jobs[i] = (struct poke_job){.addr = pokes[i].site, .len = pokes[i].len};
 		memcpy(jobs[i].old, pokes[i].old, sizeof(jobs[i].old));
 		memcpy(jobs[i].want, pokes[i].new, sizeof(jobs[i].want));
 		jobs[i].status = AGENT_BAD_MESSAGE;
@@ -163,7 +169,7 @@ void check_pokes(const struct agent_poke *pokes, u32 n, bool learn, struct poke_
 			jobs[i].status = check_one(&pokes[i], &jobs[i].site);
 		last = max(last, pokes[i].site);
 	}
-	ask_kernel_all(pokes, n, jobs);
+	check_instructions(jobs, n);
 	for (i = 0; i < n; i++)
 		if (jobs[i].status == AGENT_OK && !jobs[i].site)
 			jobs[i].status = remember(&pokes[i], &jobs[i].site);

@@ -159,7 +159,8 @@ static int hotrail_release(struct inode *inode, struct file *file)
 	list_splice_init(&outgoing, &dropped);
 	queued = 0;
 	spin_unlock(&queue_lock);
-	list_for_each_entry_safe(o, next, &dropped, list) kvfree(o);
+	list_for_each_entry_safe(o, next, &dropped, list)
+		kvfree(o);
 	mutex_lock(&in_lock);
 	in_len = 0;
 	lost = false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests of the host: one table of handlers, made from the table of messages. */
+#include "pairs.h"
 #include "request.h"
 
 #include <linux/random.h>
@@ -84,6 +85,11 @@ void dispatch_host_lost(void)
 	host.present = false;
 }
 
+static u32 in_place(void)
+{
+	return sites_promoted() + pairs_led();
+}
+
 void handle_HELLO(const struct request *q)
 {
 	const struct agent_hello *h = q->payload;
@@ -102,11 +108,11 @@ void handle_HELLO(const struct request *q)
 	r->features = kernel.features;
 	r->refusals = refusals();
 	r->instance = host.instance;
-	r->host = sites_promoted() ? host.host : 0;
+	r->host = in_place() ? host.host : 0;
 	r->text_start = kernel.text_start;
 	r->text_end = kernel.text_end;
 	arena_describe(r);
-	r->pokes = sites_promoted();
+	r->pokes = in_place();
 	memcpy(r->build_id, kernel.build_id, sizeof(r->build_id));
 	r->build_id_len = kernel.build_id_len;
 	strscpy(r->release, init_utsname()->release, sizeof(r->release));
@@ -126,7 +132,7 @@ void handle_PING(const struct request *q)
 	if (!r)
 		return;
 	r->uptime_ms = ktime_get_boottime_ns() / NSEC_PER_MSEC;
-	r->pokes = sites_promoted();
+	r->pokes = in_place();
 	r->conflicts = counts.conflicts;
 	r->busy = counts.busy;
 	r->rounds = counts.rounds;

@@ -103,11 +103,13 @@ bool sites_lead_to(unsigned long addr);
 
 /* --- poke.c: bytes into text; locked --- */
 struct poke_job {
-	struct site *site;
+	struct site *site; /* NULL: a pair's slot */
+	unsigned long addr;
+	u8 len;
 	u8 old[AGENT_SITE_BYTES], want[AGENT_SITE_BYTES];
 	u8 status; /* in: others than AGENT_OK are passed over */
 };
-/* Ascending by site. Adds to *rounds and *ns; each job that changed memory changed its site. */
+/* Ascending by address. Adds to *rounds and *ns; each job that changed memory changed its site. */
 void poke_run(struct poke_job *jobs, u32 n, u32 *rounds, u64 *ns);
 bool poke_read(unsigned long addr, void *to, u32 len); /* false: not mapped. Any context. */
 
@@ -115,6 +117,10 @@ bool poke_read(unsigned long addr, void *to, u32 len); /* false: not mapped. Any
 /* Fills the jobs; those that pass have status AGENT_OK and a site. `learn`: each has a table. */
 void check_pokes(const struct agent_poke *pokes, u32 n, bool learn, struct poke_job *jobs);
 bool check_readable(unsigned long addr, u32 len); /* text or the arena */
+/* Asks the kernel about those with status AGENT_OK and no site. */
+void check_instructions(struct poke_job *jobs, u32 n);
+/* May a pair that `owner` has declared lead there? Core text, its own, or a live module's. */
+bool check_program(const struct module *owner, unsigned long addr);
 
 /* --- modules.c: live modules and their text; locked but for init and exit --- */
 int modules_init(void);
@@ -122,6 +128,7 @@ void modules_exit(void);
 bool modules_own(unsigned long addr, u32 len); /* text of a live module other than this one */
 /* Those with a greater id than `after`, ascending; returns how many there are in all. */
 u32 modules_list(u32 after, struct agent_module *out, u32 room, u32 *filled);
+bool modules_text_of(const struct module *mod, unsigned long addr, u32 len); /* any context */
 
 /* --- learn.c --- */
 bool learn_table_valid(u32 offset);
@@ -169,8 +176,10 @@ int watch_init(void);
 void watch_exit(void);
 void watch_lease(u32 lease_ms, u32 policy); /* locked: a hello said so */
 void watch_heard(void);			    /* a message came */
-/* Locked. The agent leads back all it can; returns how many. Why: for the kernel's log. */
+/* Locked, but for a grace period. The agent leads back all sites and pairs it can; returns how
+ * many. Why: for the kernel's log. */
 u32 restore_all(const char *why, u32 *left);
+u32 restore_everything(u32 *left); /* the same, unsaid */
 
 /* --- state.c: sysfs and debugfs --- */
 extern const struct attribute_group *state_groups[];

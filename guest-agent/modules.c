@@ -4,7 +4,7 @@
  * waits for hotrail_lock, so no poke is under way in it, and its sites are led back before its
  * memory goes. So nothing needs to be pinned, and nobody's rmmod fails because of us.
  */
-#include "hotrail.h"
+#include "pairs.h"
 
 #include <linux/notifier.h>
 #include <linux/slab.h>
@@ -32,11 +32,22 @@ static void text_of(const struct module *mod, unsigned long *text, u32 *size)
 #endif
 }
 
+bool modules_text_of(const struct module *mod, unsigned long addr, u32 len)
+{
+	unsigned long text;
+	u32 size;
+
+	text_of(mod, &text, &size);
+	return addr - text < size && size - (addr - text) >= len;
+}
+
 static struct known *find(const struct module *mod)
 {
 	struct known *k;
 
-	list_for_each_entry(k, &modules_known, list) if (k->mod == mod) return k;
+	list_for_each_entry(k, &modules_known, list)
+		if (k->mod == mod)
+			return k;
 	return NULL;
 }
 
@@ -74,11 +85,10 @@ bool modules_own(unsigned long addr, u32 len)
 {
 	struct known *k;
 
-	list_for_each_entry(k, &modules_known,
-			    list) if (addr - k->text < k->size &&
-				      k->size - (addr - k->text) >= len) return k->mod !=
-			THIS_MODULE &&
-		READ_ONCE(k->mod->state) == MODULE_STATE_LIVE;
+	list_for_each_entry(k, &modules_known, list)
+		if (addr - k->text < k->size && k->size - (addr - k->text) >= len)
+			return k->mod != THIS_MODULE &&
+			       READ_ONCE(k->mod->state) == MODULE_STATE_LIVE;
 	return false;
 }
 
@@ -88,8 +98,7 @@ u32 modules_list(u32 after, struct agent_module *out, u32 room, u32 *filled)
 	u32 total = 0;
 
 	*filled = 0;
-	list_for_each_entry(k, &modules_known, list)
-	{
+	list_for_each_entry(k, &modules_known, list) {
 		if (k->mod == THIS_MODULE || k->id <= after)
 			continue;
 		total++;
@@ -151,6 +160,7 @@ static int notified(struct notifier_block *nb, unsigned long what, void *ctx)
 			event_module(&m);
 		}
 	} else if (what == MODULE_STATE_GOING) {
+		pairs_module_leaves(mod);
 		k = find(mod);
 		if (k)
 			leaves(k);
@@ -199,8 +209,7 @@ void modules_exit(void)
 	struct known *k, *next;
 
 	unregister_module_notifier(&notifier);
-	list_for_each_entry_safe(k, next, &modules_known, list)
-	{
+	list_for_each_entry_safe(k, next, &modules_known, list) {
 		list_del(&k->list);
 		kfree(k);
 	}

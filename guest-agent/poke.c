@@ -17,8 +17,9 @@
 #include <linux/uaccess.h>
 #include <asm/text-patching.h>
 
-#define INT3 0xcc
-#define CALL 0xe8
+#define INT3	    0xcc
+#define CALL	    0xe8
+#define PROBE_REACH 18 /* MAX_OPTIMIZED_LENGTH of asm/kprobes.h, but for the first byte */
 
 bool poke_read(unsigned long addr, void *to, u32 len)
 {
@@ -45,15 +46,20 @@ static void unlock_text(void)
 #endif
 }
 
-static bool probed(unsigned long addr)
+/*
+ * Is there a probe on what is to be poked? Over a slot there may also lie the jump that the kernel
+ * makes of a probe shortly before it, which executes a copy of what it lies over.
+ */
+static bool probed(const struct poke_job *j)
 {
+	unsigned long addr = j->site ? j->addr : j->addr - PROBE_REACH;
+	unsigned long end = j->site ? j->addr + 1 : j->addr + j->len;
 	bool is = false;
 
-	if (kernel.get_kprobe) {
-		preempt_disable();
+	preempt_disable();
+	for (; kernel.get_kprobe && !is && addr < end; addr++)
 		is = kernel.get_kprobe((void *)addr);
-		preempt_enable();
-	}
+	preempt_enable();
 	return is;
 }
 
@@ -61,11 +67,11 @@ static bool probed(unsigned long addr)
 static u8 compare(const struct poke_job *j)
 {
 	u8 have[AGENT_SITE_BYTES];
-	u8 len = j->site->len;
+	u8 len = j->len;
 
-	if (probed(j->site->addr))
+	if (probed(j))
 		return AGENT_BUSY;
-	if (!poke_read(j->site->addr, have, len))
+	if (!poke_read(j->addr, have, len))
 		return AGENT_OWNER;
 	if (have[0] == INT3 || have[len - 5] == INT3)
 		return AGENT_BUSY;
@@ -74,16 +80,15 @@ static u8 compare(const struct poke_job *j)
 
 static void poke(const struct poke_job *j)
 {
-	u8 *at = (u8 *)j->site->addr + j->site->len - 5;
-	const u8 *bytes = j->want + j->site->len - 5;
+	u8 *at = (u8 *)j->addr + j->len - 5;
+	const u8 *bytes = j->want + j->len - 5;
 
 	if (kernel.features & AGENT_CAN_BATCH) {
 		kernel.text_poke_queue(at, bytes, 5, NULL);
 		return;
 	}
 #ifdef CONFIG_HAVE_STATIC_CALL_INLINE
-	arch_static_call_transform(at, NULL,
-				   (void *)site_target(j->site->addr, j->want, j->site->len),
+	arch_static_call_transform(at, NULL, (void *)site_target(j->addr, j->want, j->len),
 				   *bytes != CALL);
 #endif
 }
@@ -92,7 +97,7 @@ static u8 read_back(const struct poke_job *j)
 {
 	u8 have[AGENT_SITE_BYTES];
 
-	if (!poke_read(j->site->addr, have, j->site->len) || memcmp(have, j->want, j->site->len))
+	if (!poke_read(j->addr, have, j->len) || memcmp(have, j->want, j->len))
 		return AGENT_READBACK;
 	return AGENT_OK;
 }
@@ -122,7 +127,8 @@ void poke_run(struct poke_job *jobs, u32 n, u32 *rounds, u64 *ns)
 	for (i = 0; i < n; i++)
 		if (jobs[i].status == AGENT_OK) {
 			jobs[i].status = read_back(&jobs[i]);
-			site_set(jobs[i].site, jobs[i].want);
+			if (jobs[i].site)
+				site_set(jobs[i].site, jobs[i].want);
 		}
 	unlock_text();
 }

@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the host may ask for, but for greetings: pokes, the arena, learning, reading. */
+#include "pairs.h"
 #include "request.h"
 
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+
+/* A list's payload: a head of two words, the first of which counts the elements. */
+static bool counted(const struct request *q, u32 size, u32 max)
+{
+	const u32 *head = q->payload;
+
+	if (wire_counts(q->len, 2 * sizeof(*head), head[0], size, max))
+		return true;
+	request_fail(q, AGENT_BAD_MESSAGE, "the number of elements does not fit the message");
+	return false;
+}
 
 void handle_PROTECTED(const struct request *q)
 {
@@ -26,10 +38,8 @@ static void poke_all(const struct request *q, bool learn)
 	struct outgoing *o;
 	u32 i;
 
-	if (!wire_counts(q->len, sizeof(*p), p->count, sizeof(p->poke[0]), AGENT_MAX_POKES)) {
-		request_fail(q, AGENT_BAD_MESSAGE, "the number of sites does not fit the message");
+	if (!counted(q, sizeof(p->poke[0]), AGENT_MAX_POKES))
 		return;
-	}
 	r = reply_new(q, struct_size(r, status, p->count), &o);
 	if (!r)
 		return;
@@ -67,24 +77,14 @@ void handle_LEARN_STOP(const struct request *q)
 	poke_all(q, false);
 }
 
-static const struct agent_blocks *blocks_of(const struct request *q)
-{
-	const struct agent_blocks *b = q->payload;
-
-	if (wire_counts(q->len, sizeof(*b), b->count, sizeof(b->block[0]), AGENT_MAX_BLOCKS))
-		return b;
-	request_fail(q, AGENT_BAD_MESSAGE, "the number of blocks does not fit the message");
-	return NULL;
-}
-
 void handle_ARENA_WRITE(const struct request *q)
 {
-	const struct agent_blocks *b = blocks_of(q);
+	const struct agent_blocks *b = q->payload;
 	struct agent_statuses *r;
 	struct outgoing *o;
 	u32 i;
 
-	if (!b)
+	if (!counted(q, sizeof(b->block[0]), AGENT_MAX_BLOCKS))
 		return;
 	r = reply_new(q, struct_size(r, status, b->count), &o);
 	if (!r)
@@ -117,12 +117,12 @@ void handle_GRACE(const struct request *q)
 
 void handle_RECLAIM(const struct request *q)
 {
-	const struct agent_blocks *b = blocks_of(q);
+	const struct agent_blocks *b = q->payload;
 	struct agent_statuses *r;
 	struct outgoing *o;
 	u32 i;
 
-	if (!b)
+	if (!counted(q, sizeof(b->block[0]), AGENT_MAX_BLOCKS))
 		return;
 	if (!(kernel.features & AGENT_CAN_RECLAIM)) {
 		request_fail(q, AGENT_UNSUPPORTED,
@@ -178,10 +178,8 @@ void handle_COUNTERS(const struct request *q)
 	struct outgoing *o;
 	u32 i;
 
-	if (!wire_counts(q->len, sizeof(*c), c->count, sizeof(c->table[0]), AGENT_MAX_TABLES)) {
-		request_fail(q, AGENT_BAD_MESSAGE, "the number of tables does not fit the message");
+	if (!counted(q, sizeof(c->table[0]), AGENT_MAX_TABLES))
 		return;
-	}
 	r = reply_new(q, struct_size(r, counted, c->count), &o);
 	if (!r)
 		return;
@@ -217,6 +215,53 @@ void handle_UNPATCH_ALL(const struct request *q)
 	r = reply_new(q, sizeof(*r), &o);
 	if (!r)
 		return;
-	r->undone = sites_restore(NULL, NULL, &r->left);
+	r->undone = restore_everything(&r->left);
 	reply_send(q, o, sizeof(*r));
+}
+
+void handle_PAIRS(const struct request *q)
+{
+	const struct agent_pairs *p = q->payload;
+	struct agent_pairs_reply *r;
+	struct outgoing *o;
+
+	r = reply_new(q, struct_size(r, pair, AGENT_MAX_PAIRS), &o);
+	if (!r)
+		return;
+	r->total = pairs_list(p->first, r->pair, AGENT_MAX_PAIRS, &r->count);
+	reply_send(q, o, struct_size(r, pair, r->count));
+}
+
+void handle_PROGRAMS(const struct request *q)
+{
+	const struct agent_programs *p = q->payload;
+	struct agent_programs_reply *r;
+	struct outgoing *o;
+
+	r = reply_new(q, struct_size(r, program, AGENT_MAX_PROGS), &o);
+	if (!r)
+		return;
+	r->total = pairs_programs(p->set, p->first, r->program, AGENT_MAX_PROGS, &r->count);
+	reply_send(q, o, struct_size(r, program, r->count));
+}
+
+void handle_LEAD(const struct request *q)
+{
+	const struct agent_leads *l = q->payload;
+	struct agent_pokes_reply *r;
+	struct outgoing *o;
+
+	if (!counted(q, sizeof(l->lead[0]), AGENT_MAX_PAIRS))
+		return;
+	r = reply_new(q, struct_size(r, status, l->count), &o);
+	if (!r)
+		return;
+	if (pairs_lead(l->lead, l->count, r->status, &r->rounds, &r->ns)) {
+		kvfree(o);
+		request_fail(q, AGENT_NO_MEMORY, "out of memory");
+		return;
+	}
+	counts.rounds += r->rounds;
+	r->count = l->count;
+	reply_send(q, o, struct_size(r, status, r->count));
 }

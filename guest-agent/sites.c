@@ -123,7 +123,7 @@ static struct site *restore_batch(struct site *s, struct poke_job *jobs,
 	for (; s && n < AGENT_MAX_POKES; s = site_next(s)) {
 		if (!site_promoted(s) || (which && !which(s, ctx)))
 			continue;
-		jobs[n] = (struct poke_job){.site = s};
+		jobs[n] = (struct poke_job){.site = s, .addr = s->addr, .len = s->len};
 		memcpy(jobs[n].old, s->now, s->len);
 		memcpy(jobs[n].want, s->orig, s->len);
 		n++;

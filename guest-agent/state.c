@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What an administrator can read: /sys/class/misc/hotrail and, in debugfs, every site. */
-#include "hotrail.h"
+#include "pairs.h"
 
 #include <linux/debugfs.h>
 #include <linux/device.h>
@@ -34,6 +34,7 @@ static DEVICE_ATTR_RO(state);
 	static DEVICE_ATTR_RO(name)
 
 NUMBER(promotions, "%u", sites_promoted());
+NUMBER(pairs, "%u", pairs_led());
 NUMBER(undone, "%u", counts.undone);
 NUMBER(conflicts, "%u", counts.conflicts);
 NUMBER(busy, "%u", counts.busy);
@@ -46,19 +47,13 @@ NUMBER(features, "0x%x", kernel.features);
 NUMBER(refusals, "0x%x", refusals());
 
 static struct attribute *attributes[] = {
-	&dev_attr_state.attr,
-	&dev_attr_promotions.attr,
-	&dev_attr_undone.attr,
-	&dev_attr_conflicts.attr,
-	&dev_attr_busy.attr,
-	&dev_attr_rounds.attr,
-	&dev_attr_messages.attr,
-	&dev_attr_bad_messages.attr,
-	&dev_attr_lease_ms.attr,
-	&dev_attr_arena_bytes.attr,
-	&dev_attr_features.attr,
-	&dev_attr_refusals.attr,
-	NULL,
+	&dev_attr_state.attr,	     &dev_attr_promotions.attr,
+	&dev_attr_pairs.attr,	     &dev_attr_undone.attr,
+	&dev_attr_conflicts.attr,    &dev_attr_busy.attr,
+	&dev_attr_rounds.attr,	     &dev_attr_messages.attr,
+	&dev_attr_bad_messages.attr, &dev_attr_lease_ms.attr,
+	&dev_attr_arena_bytes.attr,  &dev_attr_features.attr,
+	&dev_attr_refusals.attr,     NULL,
 };
 
 static const struct attribute_group group = {.attrs = attributes};

@@ -183,7 +183,7 @@ void symbols_find(void)
 	/* Batches are only exact where probes can be kept away meanwhile. */
 	if (!force_fallback && kernel.text_poke_queue && kernel.text_poke_finish &&
 	    kernel.text_mutex && (kernel.features & AGENT_CAN_RECLAIM))
-		kernel.features |= AGENT_CAN_BATCH;
+		kernel.features |= AGENT_CAN_BATCH | AGENT_CAN_PAIRS;
 }
 
 /* A static call's change ends in BUG() where a probe is, so probes must be kept away there too. */

@@ -3,7 +3,7 @@
  * What the agent does unasked: compare the promoted sites every second, notice that the host is
  * gone, and stand still when the kernel panics.
  */
-#include "hotrail.h"
+#include "pairs.h"
 
 #include <linux/jiffies.h>
 #include <linux/notifier.h>
@@ -47,15 +47,24 @@ void watch_heard(void)
 	heard = jiffies;
 }
 
+u32 restore_everything(u32 *left)
+{
+	u32 pairs_left, pairs = pairs_restore(&pairs_left);
+	u32 undone = pairs + sites_restore(NULL, NULL, left);
+
+	*left += pairs_left;
+	return undone;
+}
+
 u32 restore_all(const char *why, u32 *left)
 {
-	u32 undone = sites_restore(NULL, NULL, left);
+	u32 undone = restore_everything(left);
 
 	counts.undone += undone;
 	if (undone)
-		pr_info("%s: %u sites led back to their original bytes\n", why, undone);
+		pr_info("%s: %u sites and pairs led back to their original bytes\n", why, undone);
 	if (*left)
-		pr_warn("%s: %u sites are probed and stay for now\n", why, *left);
+		pr_warn("%s: %u sites and pairs are probed and stay for now\n", why, *left);
 	return undone;
 }
 
@@ -99,7 +108,7 @@ static void give_up(struct site *s, const u8 *have)
 
 static void lead_back(struct site *s)
 {
-	struct poke_job j = {.site = s};
+	struct poke_job j = {.site = s, .addr = s->addr, .len = s->len};
 	u64 ns = 0;
 
 	memcpy(j.old, s->now, s->len);
@@ -145,6 +154,7 @@ static void sweep(struct work_struct *work)
 		if (site_promoted(s))
 			look_at(s);
 	}
+	pairs_retry();
 	mutex_unlock(&hotrail_lock);
 	if (conflict_ms)
 		queue_delayed_work(hotrail_queue, &sweep_work, msecs_to_jiffies(conflict_ms));

@@ -22,6 +22,8 @@
 #define AGENT_MAX_TABLES  32
 #define AGENT_MAX_READ	  8192
 #define AGENT_MAX_MODULES 128
+#define AGENT_MAX_PAIRS	  256 /* in one message */
+#define AGENT_MAX_PROGS	  1024
 #define AGENT_BLOCK_BYTES 112 /* the longest track, with room */
 #define AGENT_SITE_BYTES  6   /* cs call rel32 */
 #define AGENT_LEARN_SLOTS 32
@@ -43,6 +45,7 @@ enum agent_feature {
 	AGENT_CAN_RECLAIM = 1 << 1, /* knows which kprobes hold a copy of a site */
 	AGENT_CAN_PROTECT = 1 << 2, /* asks the kernel whether an instruction may be replaced */
 	AGENT_CAN_PER_CPU = 1 << 3, /* learning tables for each CPU */
+	AGENT_CAN_PAIRS = 1 << 4,   /* lists and leads pairs that modules have declared */
 };
 
 /* Conditions under which the agent patches nothing: bits of agent_hello_reply.refusals. */
@@ -73,6 +76,7 @@ enum agent_status {
 	AGENT_IN_USE,	 /* a site leads there */
 	AGENT_NO_MEMORY,
 	AGENT_NO_HELLO, /* anything before hello */
+	AGENT_NO_PAIR,	/* nobody has declared a pair there */
 	AGENT_STATUSES
 };
 
@@ -214,6 +218,41 @@ struct agent_modules_reply {
 	struct agent_module module[]; /* ascending by id; count <= AGENT_MAX_MODULES */
 };
 
+struct agent_pair {		    /* declared by a module; protocol/pair.h */
+	__u64 bypass, target, slow; /* bypass 0: a single jump */
+	__u64 program;		    /* where it leads now; 0 = nowhere */
+	__u32 set;		    /* number of its declaration */
+	__u32 state;		    /* enum pair_state */
+};
+
+struct agent_pairs { /* Q: from the `first`-th on */
+	__u32 first, pad;
+};
+
+struct agent_pairs_reply {
+	__u32 total, count;
+	struct agent_pair pair[];
+};
+
+struct agent_programs { /* Q: that the pairs of a declaration may lead to */
+	__u32 first, set;
+};
+
+struct agent_programs_reply {
+	__u32 total, count;
+	__u64 program[];
+};
+
+struct agent_lead { /* one pair, by its target slot */
+	__u64 target;
+	__u64 from, to; /* programs; 0 = none */
+};
+
+struct agent_leads { /* Q; the reply is agent_pokes_reply */
+	__u32 count, pad;
+	struct agent_lead lead[]; /* ascending by target */
+};
+
 struct agent_conflict { /* E */
 	__u64 site;
 	__u8 want[8], have[8];
@@ -284,6 +323,12 @@ struct agent_error {	/* R to anything */
 	MESSAGE(13, UNPATCH_ALL, Q, 0, 0)                                                          \
 	MESSAGE(13, UNPATCH_ALL, R, sizeof(struct agent_unpatch_reply),                            \
 		sizeof(struct agent_unpatch_reply))                                                \
+	MESSAGE(14, PAIRS, Q, sizeof(struct agent_pairs), sizeof(struct agent_pairs))              \
+	MESSAGE(14, PAIRS, R, sizeof(struct agent_pairs_reply), AGENT_MAX_PAYLOAD)                 \
+	MESSAGE(15, PROGRAMS, Q, sizeof(struct agent_programs), sizeof(struct agent_programs))     \
+	MESSAGE(15, PROGRAMS, R, sizeof(struct agent_programs_reply), AGENT_MAX_PAYLOAD)           \
+	MESSAGE(16, LEAD, Q, sizeof(struct agent_leads), AGENT_MAX_PAYLOAD)                        \
+	MESSAGE(16, LEAD, R, sizeof(struct agent_pokes_reply), AGENT_MAX_PAYLOAD)                  \
 	MESSAGE(32, MODULE_STATE, E, sizeof(struct agent_module), sizeof(struct agent_module))     \
 	MESSAGE(33, CONFLICT, E, sizeof(struct agent_conflict), sizeof(struct agent_conflict))     \
 	MESSAGE(34, BYE, E, sizeof(struct agent_bye), sizeof(struct agent_bye))                    \

@@ -189,7 +189,8 @@ static void test_greets(void)
 	CU_ASSERT_FATAL(vm_connect(60000));
 	CU_ASSERT_EQUAL_FATAL(vm.state.hello.refusals, 0);
 	CU_ASSERT_EQUAL(vm.state.hello.features, AGENT_CAN_BATCH | AGENT_CAN_RECLAIM |
-							 AGENT_CAN_PROTECT | AGENT_CAN_PER_CPU);
+							 AGENT_CAN_PROTECT | AGENT_CAN_PER_CPU |
+							 AGENT_CAN_PAIRS);
 	CU_ASSERT_EQUAL(vm.state.hello.text_start, symbol("_stext"));
 	for (i = 0; i < 16; i++) {
 		snprintf(name, sizeof(name), "__x86_indirect_thunk_%s", regs[i]);

@@ -102,6 +102,8 @@ static void test_layout(void)
 	CU_ASSERT_EQUAL(sizeof(struct agent_module), 88);
 	CU_ASSERT_EQUAL(sizeof(struct agent_conflict), 32);
 	CU_ASSERT_EQUAL(sizeof(struct agent_error), 128);
+	CU_ASSERT_EQUAL(sizeof(struct agent_pair), 40);
+	CU_ASSERT_EQUAL(sizeof(struct agent_lead), 24);
 	/* The most of each list fits into a frame. */
 	CU_ASSERT(sizeof(struct agent_pokes) + AGENT_MAX_POKES * sizeof(struct agent_poke) <=
 		  AGENT_MAX_PAYLOAD);
@@ -115,6 +117,12 @@ static void test_layout(void)
 		  AGENT_MAX_PAYLOAD);
 	CU_ASSERT(sizeof(struct agent_modules_reply) +
 			  AGENT_MAX_MODULES * sizeof(struct agent_module) <=
+		  AGENT_MAX_PAYLOAD);
+	CU_ASSERT(sizeof(struct agent_pairs_reply) + AGENT_MAX_PAIRS * sizeof(struct agent_pair) <=
+		  AGENT_MAX_PAYLOAD);
+	CU_ASSERT(sizeof(struct agent_programs_reply) + AGENT_MAX_PROGS * sizeof(__u64) <=
+		  AGENT_MAX_PAYLOAD);
+	CU_ASSERT(sizeof(struct agent_leads) + AGENT_MAX_PAIRS * sizeof(struct agent_lead) <=
 		  AGENT_MAX_PAYLOAD);
 	CU_ASSERT(sizeof(struct agent_read_reply) + AGENT_MAX_READ <= AGENT_MAX_PAYLOAD);
 }

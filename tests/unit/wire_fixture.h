@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "protocol/pair.h"
 #include "protocol/wire.h"
 
 #define FIXTURE_SITE  0xffffffff81234560ull
+#define FIXTURE_PAIR  0xffffffffc0201000ull
 #define FIXTURE_ARENA 0xffffffffc0100000ull
 
 union wire_payload {
@@ -30,6 +32,11 @@ union wire_payload {
 	struct agent_modules modules;
 	struct agent_modules_reply modules_reply;
 	struct agent_unpatch_reply unpatch_reply;
+	struct agent_pairs pairs;
+	struct agent_pairs_reply pairs_reply;
+	struct agent_programs programs;
+	struct agent_programs_reply programs_reply;
+	struct agent_leads leads;
 	struct agent_module module;
 	struct agent_conflict conflict;
 	struct agent_bye bye;
@@ -129,6 +136,17 @@ static inline uint32_t fixture_said(uint16_t type, union wire_payload *p)
 		p->counters.table[0] = 0x300;
 		p->counters.table[1] = 0x400;
 		return sizeof(p->counters) + 2 * sizeof(p->counters.table[0]);
+	case AGENT_MSG_PAIRS:
+		p->pairs.first = 256;
+		return sizeof(p->pairs);
+	case AGENT_MSG_PROGRAMS:
+		p->programs = (struct agent_programs){.first = 0, .set = 3};
+		return sizeof(p->programs);
+	case AGENT_MSG_LEAD:
+		p->leads.count = 1;
+		p->leads.lead[0] = (struct agent_lead){.target = FIXTURE_PAIR + 0x18,
+						       .to = FIXTURE_PAIR + 0x100};
+		return sizeof(p->leads) + sizeof(p->leads.lead[0]);
 	case AGENT_MSG_MODULE_STATE:
 		return fixture_module(&p->module);
 	case AGENT_MSG_CONFLICT:
@@ -170,6 +188,21 @@ static inline uint32_t fixture_lists(uint16_t type, union wire_payload *p)
 		fixture_module(&p->modules_reply.module[0]);
 		p->modules_reply.module[0].state = AGENT_MODULE_LIVE;
 		return sizeof(p->modules_reply) + sizeof(struct agent_module);
+	case AGENT_MSG_PAIRS:
+		p->pairs_reply.total = 257;
+		p->pairs_reply.count = 1;
+		p->pairs_reply.pair[0] = (struct agent_pair){.bypass = FIXTURE_PAIR,
+							     .target = FIXTURE_PAIR + 0x18,
+							     .slow = FIXTURE_PAIR + 0x1d,
+							     .program = FIXTURE_PAIR + 0x100,
+							     .set = 3,
+							     .state = PAIR_DIRECT};
+		return sizeof(p->pairs_reply) + sizeof(struct agent_pair);
+	case AGENT_MSG_PROGRAMS:
+		p->programs_reply.total = p->programs_reply.count = 2;
+		p->programs_reply.program[0] = FIXTURE_PAIR + 0x100;
+		p->programs_reply.program[1] = FIXTURE_PAIR + 0x140;
+		return sizeof(p->programs_reply) + 2 * sizeof(uint64_t);
 	case AGENT_MSG_READ_TEXT:
 		p->read_reply = (struct agent_read_reply){.addr = FIXTURE_SITE, .len = 6};
 		memcpy(p->read_reply.bytes, "\x2e\xe8\x10\x20\x30\x00", 6);
@@ -195,6 +228,10 @@ static inline uint32_t fixture_answered(uint16_t type, union wire_payload *p)
 		p->pokes_reply.status[0] = AGENT_OK;
 		p->pokes_reply.status[1] = AGENT_MISMATCH;
 		return sizeof(p->pokes_reply) + 2;
+	case AGENT_MSG_LEAD:
+		p->pokes_reply = (struct agent_pokes_reply){.count = 1, .rounds = 2, .ns = 65432};
+		p->pokes_reply.status[0] = AGENT_OK;
+		return sizeof(p->pokes_reply) + 1;
 	case AGENT_MSG_ARENA_WRITE:
 	case AGENT_MSG_RECLAIM:
 		return fixture_statuses(&p->statuses);
