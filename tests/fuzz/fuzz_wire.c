@@ -62,8 +62,14 @@ static uint64_t stream_sum(const uint8_t *data, size_t size, size_t piece)
 static void check_reply(struct ask *k, const uint8_t *data)
 {
 	static const uint32_t tables[AGENT_MAX_TABLES];
+	static const struct question_pages pages[] = {
+		{.max = AGENT_MAX_RANGES, .size = sizeof(struct agent_range), .sound = check_range},
+		{.max = AGENT_MAX_PAIRS, .size = sizeof(struct agent_pair), .sound = check_pair},
+		{.max = AGENT_MAX_PROGS, .size = sizeof(uint64_t), .sound = check_program},
+	};
 	uint32_t count;
 	uint64_t addr;
+	size_t i;
 	struct error err;
 
 	memcpy(&count, data, sizeof(count));
@@ -76,9 +82,10 @@ static void check_reply(struct ask *k, const uint8_t *data)
 		check_counters(k, tables, count, &err);
 	check_modules(k, count, &err);
 	check_read(k, addr, k->reply_len - 16, &err);
-	if (!check_protected(k, 0, &err))
-		check(((const struct agent_protected_reply *)(const void *)k->reply)->count <=
-		      AGENT_MAX_RANGES);
+	for (i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		if (!check_page(k, &pages[i], 0, &err))
+			check(((const struct agent_pairs_reply *)(const void *)k->reply)->count <=
+			      pages[i].max);
 }
 
 /* As a reply whose frame was in order: at least the head of its list, in memory of just its size.

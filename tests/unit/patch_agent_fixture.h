@@ -34,6 +34,11 @@ struct agent {
 	struct agent_module module[4]; /* ascending by id */
 	size_t modules;
 	unsigned lists, unpatched; /* asked so often */
+	/* Pairs that are declared to it, and the one program they may lead to. */
+	struct pair pair[2];
+	unsigned npairs, leads;
+	uint64_t programs[2];
+	bool lead_late; /* it does what it is asked, and nobody hears of it */
 };
 
 static struct agent agent;
@@ -303,6 +308,62 @@ int agent_unpatch_all(struct agent *a, struct agent_unpatch_reply *r, struct err
 	a->unpatched++;
 	*r = (struct agent_unpatch_reply){0};
 	return a->s.health == AGENT_ALIVE ? 0 : -ENOTCONN;
+}
+
+static inline enum pair_state fake_pair(const struct pair *q, uint64_t *program)
+{
+	return pair_classify(q, fake_bytes(&f, q->bypass), fake_bytes(&f, q->target), program);
+}
+
+static inline uint8_t fake_agent_lead_one(struct agent *a, const struct agent_lead *l)
+{
+	struct pair_step step[PAIR_MAX_STEPS];
+	enum pair_state state;
+	uint64_t program;
+	unsigned i, n, s;
+
+	for (i = 0; i < a->npairs && a->pair[i].target != l->target; i++)
+		;
+	if (i == a->npairs)
+		return AGENT_NO_PAIR;
+	if (a->status)
+		return a->status;
+	if (l->to && l->to != a->programs[0] && l->to != a->programs[1])
+		return AGENT_TARGET;
+	state = fake_pair(&a->pair[i], &program);
+	if (state == PAIR_BUSY)
+		return AGENT_BUSY;
+	if (state > PAIR_BUSY || program != l->from)
+		return AGENT_MISMATCH;
+	n = a->lie ? 0 : pair_plan(&a->pair[i], state, program, l->to, step);
+	for (s = 0; s < n; s++)
+		if (step[s].kind != PAIR_GRACE)
+			memcpy(fake_bytes(&f, step[s].kind == PAIR_POKE_TARGET ? a->pair[i].target
+									       : a->pair[i].bypass),
+			       step[s].new, PAIR_SLOT);
+	return AGENT_OK;
+}
+
+int agent_lead_pairs(struct agent *a, const struct agent_lead *leads, size_t n, uint8_t *status,
+		     struct agent_poked *done, struct error *e)
+{
+	size_t i;
+
+	(void)done;
+	memset(status, AGENT_STATUSES, n);
+	if (a->s.health != AGENT_ALIVE)
+		return error_set(e, HOTRAIL_EXIT_BUSY, -ENOTCONN, "lost");
+	for (i = 0; i < n; i++, a->leads++)
+		status[i] = fake_agent_lead_one(a, &leads[i]);
+	if (!a->lead_late)
+		return 0;
+	memset(status, AGENT_STATUSES, n);
+	return error_set(e, HOTRAIL_EXIT_BUSY, -ETIMEDOUT, "no answer");
+}
+
+const char *agent_status_text(enum agent_status status)
+{
+	return status == AGENT_NO_PAIR ? "no pair" : "some status";
 }
 
 /* --- a patcher with both ways --- */

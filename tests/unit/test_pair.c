@@ -388,10 +388,16 @@ static int agent_grace(struct applier *self, gva_t start, gva_t to, struct error
 	return 0;
 }
 
+static int agent_look(struct applier *self, gva_t at, void *buf, size_t len)
+{
+	memcpy(buf, fake_bytes(&f, at), len);
+	return 0;
+}
+
 static void begin_agent(void)
 {
 	static const struct applier_ops agent_ops = {
-		.name = "agent", .write = agent_write, .grace = agent_grace};
+		.name = "agent", .write = agent_write, .grace = agent_grace, .look = agent_look};
 
 	setup();
 	agent = (struct agent){.applier = {.ops = &agent_ops, .guest = &f.guest}};

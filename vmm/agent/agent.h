@@ -100,6 +100,13 @@ int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struc
  * id, names filtered. */
 int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, struct error *err);
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err);
+/* Pairs that the guest's modules have declared, and what those of a declaration may lead to. */
+int agent_list_pairs(struct agent *a, struct agent_pair *out, size_t *n, struct error *err);
+int agent_list_programs(struct agent *a, uint32_t set, uint64_t *out, size_t *n, struct error *err);
+/* Ascending by target. The agent takes the steps itself, and waits for a grace period where one
+ * leads nowhere any more. */
+int agent_lead_pairs(struct agent *a, const struct agent_lead *leads, size_t n, uint8_t *status,
+		     struct agent_poked *done, struct error *err);
 int agent_unpatch_all(struct agent *a, struct agent_unpatch_reply *r, struct error *err);
 
 #endif

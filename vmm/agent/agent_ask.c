@@ -115,7 +115,7 @@ int question_ask(struct agent *a, struct question *q, uint16_t type, size_t len)
 
 	k->type = type;
 	k->slow = type == AGENT_MSG_GRACE || type == AGENT_MSG_RECLAIM ||
-		  type == AGENT_MSG_UNPATCH_ALL;
+		  type == AGENT_MSG_UNPATCH_ALL || type == AGENT_MSG_LEAD;
 	pthread_mutex_lock(&a->lock);
 	if (a->talk != TALK_GREETED) {
 		ret = not_there(a, q->err);
@@ -138,5 +138,61 @@ int question_nonsense(struct agent *a, const struct question *q, int ret)
 	a->state.bad++;
 	io_trouble(a, "%.150s", q->err->text);
 	pthread_mutex_unlock(&a->lock);
+	return ret;
+}
+
+int question_batch(struct agent *a, const struct question_batch *b, const void *list, size_t n,
+		   void *ctx, struct error *err)
+{
+	struct question *q = question_new(err);
+	size_t at, now;
+	int ret = 0;
+
+	if (!q)
+		return -ENOMEM;
+	for (at = 0; !ret && at < n; at += now) {
+		const uint32_t head[2] = {(uint32_t)(now = n - at < b->max ? n - at : b->max)};
+		uint8_t *m = question_payload(q);
+
+		memcpy(m, head, sizeof(head));
+		memcpy(m + sizeof(head), (const uint8_t *)list + at * b->size, now * b->size);
+		ret = question_ask(a, q, b->type, sizeof(head) + now * b->size);
+		if (!ret)
+			ret = question_nonsense(a, q, b->take(q, at, (uint32_t)now, ctx));
+	}
+	free(q);
+	return ret;
+}
+
+int question_pages(struct agent *a, const struct question_pages *p, void *out, size_t *n,
+		   struct error *err)
+{
+	struct question *q = question_new(err);
+	const uint32_t *reply = q ? (const void *)q->reply : NULL; /* total, count, elements */
+	size_t room = *n, now;
+	uint32_t first = 0;
+	int ret;
+
+	*n = 0;
+	if (!q)
+		return -ENOMEM;
+	do {
+		const uint32_t ask[2] = {first, p->arg};
+
+		memcpy(question_payload(q), ask, sizeof(ask));
+		ret = question_ask(a, q, p->type, sizeof(ask));
+		if (!ret)
+			ret = question_nonsense(a, q, check_page(&q->ask, p, first, q->err));
+		if (ret)
+			break;
+		now = reply[1] < room - *n ? reply[1] : room - *n;
+		memcpy((uint8_t *)out + *n * p->size, reply + 2, now * p->size);
+		*n += now;
+		first += reply[1];
+		if (now < reply[1] || (*n == room && first < reply[0]))
+			ret = error_set(err, HOTRAIL_EXIT_FAILED, -ENOSPC,
+					"the guest has more than %zu %s", room, p->what);
+	} while (!ret && first < reply[0]);
+	free(q);
 	return ret;
 }

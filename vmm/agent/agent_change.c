@@ -6,25 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int poke_some(struct agent *a, struct question *q, uint16_t type,
-		     const struct agent_poke *pokes, uint32_t n, uint8_t *status,
-		     struct agent_poked *done)
+struct poking {
+	uint8_t *status;
+	struct agent_poked sum;
+};
+
+static int take_pokes(struct question *q, size_t at, uint32_t n, void *ctx)
 {
 	const struct agent_pokes_reply *r = (const void *)q->reply;
-	struct agent_pokes *m = question_payload(q);
-	int ret;
+	struct poking *p = ctx;
+	int ret = check_pokes(&q->ask, n, q->err);
 
-	*m = (struct agent_pokes){.count = n};
-	memcpy(m->poke, pokes, n * sizeof(*pokes));
-	ret = question_ask(a, q, type, sizeof(*m) + n * sizeof(*pokes));
-	if (!ret)
-		ret = question_nonsense(a, q, check_pokes(&q->ask, n, q->err));
 	if (ret)
 		return ret;
-	memcpy(status, r->status, n);
-	done->ns += r->ns;
-	done->rounds += r->rounds;
+	memcpy(p->status + at, r->status, n);
+	p->sum.ns += r->ns;
+	p->sum.rounds += r->rounds;
 	return 0;
+}
+
+static int poke(struct agent *a, const struct question_batch *batch, const void *list, size_t n,
+		uint8_t *status, struct agent_poked *done, struct error *err)
+{
+	struct poking p = {.status = status};
+	int ret;
+
+	memset(status, AGENT_STATUSES, n);
+	ret = question_batch(a, batch, list, n, &p, err);
+	if (done)
+		*done = p.sum;
+	return ret;
 }
 
 int agent_poke(struct agent *a, enum agent_poking how, const struct agent_poke *pokes, size_t n,
@@ -35,51 +46,46 @@ int agent_poke(struct agent *a, enum agent_poking how, const struct agent_poke *
 		[AGENT_POKE_LEARN_START] = AGENT_MSG_LEARN_START,
 		[AGENT_POKE_LEARN_STOP] = AGENT_MSG_LEARN_STOP,
 	};
-	struct agent_poked sum = {0};
-	struct question *q;
-	size_t at, now;
-	int ret = 0;
+	const struct question_batch batch = {.type = types[how],
+					     .max = AGENT_MAX_POKES,
+					     .size = sizeof(*pokes),
+					     .take = take_pokes};
 
-	memset(status, AGENT_STATUSES, n);
-	q = question_new(err);
-	if (!q)
-		return -ENOMEM;
-	for (at = 0; !ret && at < n; at += now) {
-		now = n - at < AGENT_MAX_POKES ? n - at : AGENT_MAX_POKES;
-		ret = poke_some(a, q, types[how], pokes + at, (uint32_t)now, status + at, &sum);
-	}
-	if (done)
-		*done = sum;
-	free(q);
+	return poke(a, &batch, pokes, n, status, done, err);
+}
+
+int agent_lead_pairs(struct agent *a, const struct agent_lead *leads, size_t n, uint8_t *status,
+		     struct agent_poked *done, struct error *err)
+{
+	static const struct question_batch batch = {.type = AGENT_MSG_LEAD,
+						    .max = AGENT_MAX_PAIRS,
+						    .size = sizeof(*leads),
+						    .take = take_pokes};
+
+	return poke(a, &batch, leads, n, status, done, err);
+}
+
+static int take_statuses(struct question *q, size_t at, uint32_t n, void *ctx)
+{
+	const struct agent_statuses *r = (const void *)q->reply;
+	uint8_t *status = ctx;
+	int ret = check_statuses(&q->ask, n, q->err);
+
+	if (!ret)
+		memcpy(status + at, r->status, n);
 	return ret;
 }
 
 static int ask_blocks(struct agent *a, uint16_t type, const struct agent_block *blocks, size_t n,
 		      uint8_t *status, struct error *err)
 {
-	struct question *q;
-	struct agent_blocks *m;
-	size_t at, now;
-	int ret = 0;
+	const struct question_batch batch = {.type = type,
+					     .max = AGENT_MAX_BLOCKS,
+					     .size = sizeof(*blocks),
+					     .take = take_statuses};
 
 	memset(status, AGENT_STATUSES, n);
-	q = question_new(err);
-	if (!q)
-		return -ENOMEM;
-	m = question_payload(q);
-	for (at = 0; !ret && at < n; at += now) {
-		now = n - at < AGENT_MAX_BLOCKS ? n - at : AGENT_MAX_BLOCKS;
-		*m = (struct agent_blocks){.count = (uint32_t)now};
-		memcpy(m->block, blocks + at, now * sizeof(*blocks));
-		ret = question_ask(a, q, type, sizeof(*m) + now * sizeof(*blocks));
-		if (!ret)
-			ret = question_nonsense(a, q,
-						check_statuses(&q->ask, (uint32_t)now, q->err));
-		if (!ret)
-			memcpy(status + at, ((const struct agent_statuses *)q->reply)->status, now);
-	}
-	free(q);
-	return ret;
+	return question_batch(a, &batch, blocks, n, status, err);
 }
 
 int agent_write_blocks(struct agent *a, const struct agent_block *blocks, size_t n, uint8_t *status,

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/pair.h"
+
 #define TEXT_FLOOR  0xffffffff80000000ull /* kernel and modules live in the top 2 GiB */
 #define HALF_MAX    (16u << 20)		  /* of the arena */
 #define TEXT_MAX    (1ull << 30)	  /* KERNEL_IMAGE_SIZE of Linux with KASLR */
@@ -162,20 +164,48 @@ int check_modules(const struct ask *k, uint32_t after, struct error *err)
 	return 0;
 }
 
-int check_protected(const struct ask *k, uint32_t first, struct error *err)
+int check_page(const struct ask *k, const struct question_pages *p, uint32_t first,
+	       struct error *err)
 {
-	const struct agent_protected_reply *r = (const void *)k->reply;
+	const struct { /* every such reply begins with these */
+		uint32_t total, count;
+		uint8_t element[];
+	} *r = (const void *)k->reply;
 	uint32_t i;
 
-	if (!wire_counts(k->reply_len, sizeof(*r), r->count, sizeof(r->range[0]), AGENT_MAX_RANGES))
-		return lie(err, "the number of ranges");
+	if (!wire_counts(k->reply_len, sizeof(*r), r->count, (uint32_t)p->size, p->max))
+		return lie(err, "the number of elements");
 	/* One that has more to come must get on. */
 	if (first > r->total || r->count > r->total - first || (!r->count && first < r->total))
-		return lie(err, "the total of ranges");
+		return lie(err, "the total of elements");
 	for (i = 0; i < r->count; i++)
-		if (r->range[i].end <= r->range[i].start)
-			return lie(err, "an empty range");
+		if (!p->sound(r->element + i * p->size))
+			return lie(err, "an element that cannot be");
 	return 0;
+}
+
+bool check_range(const void *range)
+{
+	const struct agent_range *r = range;
+
+	return r->end > r->start;
+}
+
+bool check_pair(const void *pair)
+{
+	const struct agent_pair *p = pair;
+	const struct pair slots = {.bypass = p->bypass, .target = p->target, .slow = p->slow};
+
+	return p->state <= PAIR_FOREIGN && !pair_wrong(&slots) && in_top(p->target, PAIR_SLOT) &&
+	       in_top(p->slow, 1) && (!p->bypass || in_top(p->bypass, PAIR_SLOT));
+}
+
+bool check_program(const void *program)
+{
+	uint64_t at;
+
+	memcpy(&at, program, sizeof(at));
+	return in_top(at, 1) && !(at % PAIR_PROGRAM_ALIGN);
 }
 
 void check_text(char *out, size_t size, const char *text, size_t len)
@@ -234,6 +264,7 @@ const char *agent_status_text(enum agent_status s)
 		[AGENT_IN_USE] = "a site leads there",
 		[AGENT_NO_MEMORY] = "the guest has no memory for it",
 		[AGENT_NO_HELLO] = "it wants to be greeted first",
+		[AGENT_NO_PAIR] = "no module has declared a pair there",
 	};
 
 	return (unsigned)s < AGENT_STATUSES && text[s] ? text[s] : "unknown";

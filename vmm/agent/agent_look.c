@@ -6,33 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct tables {
+	const uint32_t *asked;
+	struct agent_counted *out;
+};
+
+static int take_tables(struct question *q, size_t at, uint32_t n, void *ctx)
+{
+	const struct agent_counters_reply *r = (const void *)q->reply;
+	struct tables *t = ctx;
+	int ret = check_counters(&q->ask, t->asked + at, n, q->err);
+
+	if (!ret)
+		memcpy(t->out + at, r->counted, n * sizeof(*t->out));
+	return ret;
+}
+
 int agent_read_tables(struct agent *a, const uint32_t *tables, size_t n, struct agent_counted *out,
 		      struct error *err)
 {
-	const struct agent_counters_reply *r;
-	struct agent_counters *m;
-	struct question *q;
-	size_t at, now;
-	int ret = 0;
+	static const struct question_batch batch = {.type = AGENT_MSG_COUNTERS,
+						    .max = AGENT_MAX_TABLES,
+						    .size = sizeof(*tables),
+						    .take = take_tables};
+	struct tables t = {tables, out};
 
-	q = question_new(err);
-	if (!q)
-		return -ENOMEM;
-	m = question_payload(q);
-	r = (const void *)q->reply;
-	for (at = 0; !ret && at < n; at += now) {
-		now = n - at < AGENT_MAX_TABLES ? n - at : AGENT_MAX_TABLES;
-		*m = (struct agent_counters){.count = (uint32_t)now};
-		memcpy(m->table, tables + at, now * sizeof(*tables));
-		ret = question_ask(a, q, AGENT_MSG_COUNTERS, sizeof(*m) + now * sizeof(*tables));
-		if (!ret)
-			ret = question_nonsense(
-				a, q, check_counters(&q->ask, tables + at, (uint32_t)now, q->err));
-		if (!ret)
-			memcpy(out + at, r->counted, now * sizeof(*out));
-	}
-	free(q);
-	return ret;
+	return question_batch(a, &batch, tables, n, &t, err);
 }
 
 int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struct error *err)
@@ -117,33 +116,34 @@ int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, str
 
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err)
 {
-	const struct agent_protected_reply *r;
-	struct agent_protected *m;
-	size_t room = *n, now;
-	struct question *q;
-	uint32_t first = 0;
-	int ret;
+	static const struct question_pages pages = {.type = AGENT_MSG_PROTECTED,
+						    .max = AGENT_MAX_RANGES,
+						    .size = sizeof(*out),
+						    .sound = check_range,
+						    .what = "protected ranges"};
 
-	*n = 0;
-	q = question_new(err);
-	if (!q)
-		return -ENOMEM;
-	m = question_payload(q);
-	r = (const void *)q->reply;
-	do {
-		*m = (struct agent_protected){.first = first};
-		ret = question_ask(a, q, AGENT_MSG_PROTECTED, sizeof(*m));
-		if (!ret)
-			ret = question_nonsense(a, q, check_protected(&q->ask, first, q->err));
-		if (ret)
-			break;
-		now = r->count < room - *n ? r->count : room - *n;
-		memcpy(out + *n, r->range, now * sizeof(*out));
-		*n += now;
-		first += r->count;
-		if (now < r->count || (*n == room && first < r->total))
-			ret = too_many(room, err, "protected ranges");
-	} while (!ret && first < r->total);
-	free(q);
-	return ret;
+	return question_pages(a, &pages, out, n, err);
+}
+
+int agent_list_pairs(struct agent *a, struct agent_pair *out, size_t *n, struct error *err)
+{
+	static const struct question_pages pages = {.type = AGENT_MSG_PAIRS,
+						    .max = AGENT_MAX_PAIRS,
+						    .size = sizeof(*out),
+						    .sound = check_pair,
+						    .what = "pairs"};
+
+	return question_pages(a, &pages, out, n, err);
+}
+
+int agent_list_programs(struct agent *a, uint32_t set, uint64_t *out, size_t *n, struct error *err)
+{
+	const struct question_pages pages = {.type = AGENT_MSG_PROGRAMS,
+					     .arg = set,
+					     .max = AGENT_MAX_PROGS,
+					     .size = sizeof(*out),
+					     .sound = check_program,
+					     .what = "programs"};
+
+	return question_pages(a, &pages, out, n, err);
 }

@@ -112,6 +112,29 @@ int question_ask(struct agent *a, struct question *q, uint16_t type, size_t len)
 /* Books an answer that does not fit its question (ret of a check below, passed through). */
 int question_nonsense(struct agent *a, const struct question *q, int ret);
 
+/* Lists of which the agent gives some at a time: asked with {first, arg}, answered with {total,
+ * count} and elements of `size` bytes. */
+struct question_pages {
+	uint16_t type;
+	uint32_t arg, max; /* elements in one answer */
+	size_t size;
+	bool (*sound)(const void *element);
+	const char *what; /* in the plural, for users */
+};
+/* As agent_list_modules(). */
+int question_pages(struct agent *a, const struct question_pages *p, void *out, size_t *n,
+		   struct error *err);
+/* Lists that are sent some at a time: {count, pad} and elements of `size` bytes, at most `max`. */
+struct question_batch {
+	uint16_t type;
+	uint32_t max;
+	size_t size;
+	/* The answer for elements at..at + n of the whole list; 0 or -EPROTO. */
+	int (*take)(struct question *q, size_t at, uint32_t n, void *ctx);
+};
+int question_batch(struct agent *a, const struct question_batch *b, const void *list, size_t n,
+		   void *ctx, struct error *err);
+
 /* --- agent_check.c: pure. 0 or -EPROTO, *err in words --- */
 
 int check_hello(const struct agent_hello_reply *r, struct error *err);
@@ -124,7 +147,11 @@ int check_counters(const struct ask *k, const uint32_t *tables, uint32_t count, 
 /* Those with a greater id than `after`. */
 int check_modules(const struct ask *k, uint32_t after, struct error *err);
 /* `first` of those asked for. */
-int check_protected(const struct ask *k, uint32_t first, struct error *err);
+int check_page(const struct ask *k, const struct question_pages *p, uint32_t first,
+	       struct error *err);
+bool check_range(const void *range);
+bool check_pair(const void *pair);
+bool check_program(const void *program);
 /* Copy text from the agent for users: printable ASCII, anything else is '?'; terminated. */
 void check_text(char *out, size_t size, const char *text, size_t len);
 /* Why it patches nothing: "the kernel is locked down". */

@@ -7,6 +7,7 @@
 #ifndef HOTRAIL_PATCH_APPLIER_H
 #define HOTRAIL_PATCH_APPLIER_H
 
+#include "patch/pair.h"
 #include "patch/patch.h"
 
 struct applier_arena { /* where the tracks of this way go */
@@ -71,11 +72,25 @@ struct applier_ops {
 	/*
 	 * After it, nobody executes in [start, end) who was there before. The agent waits for its
 	 * kernel (RCU tasks); the host pauses until every vCPU stands elsewhere, which says enough
-	 * only of a guest that never preempts a task: -ENOTSUP for others. -ETIMEDOUT.
+	 * only of a guest that never preempts a task. For others it asks the agent, where there is
+	 * one: else -ENOTSUP. -ETIMEDOUT.
 	 */
 	int (*grace)(struct applier *a, gva_t start, gva_t end, struct error *err);
 
+	/* Text as it is now, also where the host itself cannot read. 0 or negative errno. */
+	int (*look)(struct applier *a, gva_t at, void *buf, size_t len);
+
 	/* --- may be NULL --- */
+
+	/*
+	 * A pair's whole change at once, 0 = no program: whoever writes keeps the order of the
+	 * steps. NULL: by write and grace. 0: it was done. -EBUSY: somebody's probe or the guest's
+	 * own patching, or another change came first; -EINVAL: not a program of that pair;
+	 * -ENOENT: no such pair any more; -EPERM; -EUCLEAN: memory holds something else;
+	 * -ENOTCONN, -ETIMEDOUT: nobody answered, it may still be done.
+	 */
+	int (*lead)(struct applier *a, const struct pair *p, gva_t from, gva_t to,
+		    struct error *err);
 
 	/* Grows when whatever was asked before without an answer is done or never will be. NULL:
 	 * nothing is ever in doubt. */
@@ -91,9 +106,13 @@ struct applier_ops {
 struct applier {
 	const struct applier_ops *ops;
 	struct guest *guest;
+	struct agent *agent; /* in the guest; NULL = none is known of */
 };
 
 void applier_host_init(struct applier *a, struct guest *g);
+/* On the heap: ops->destroy(). -ENOMEM. The agent stays the caller's. */
+int applier_agent_create(struct guest *g, struct agent *agent, struct applier **out,
+			 struct error *err);
 
 /* Shared by both. The guest's own patching puts an int3 over the first byte, or over the opcode
  * after a prefix. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "patch/pairs.h"
 #include "patch/patcher.h"
 #include "util/clock.h"
 
@@ -29,8 +30,7 @@ _Static_assert(SITE_MAX_LEN <= AGENT_SITE_BYTES, "every site fits into a message
 _Static_assert(TRACK_LEARN_SLOTS == AGENT_LEARN_SLOTS, "one table, two names");
 
 struct applier_agent {
-	struct applier base; /* first */
-	struct agent *agent;
+	struct applier base;	     /* first */
 	struct applier_arena layout; /* as last asked */
 };
 
@@ -56,9 +56,9 @@ static int agent_absent(struct agent *a, struct error *err)
 
 static int op_ready(struct applier *a, struct error *err)
 {
-	int rc = agent_absent(of(a)->agent, err);
+	int rc = agent_absent(a->agent, err);
 
-	return rc ? rc : agent_ready(of(a)->agent, err);
+	return rc ? rc : agent_ready(a->agent, err);
 }
 
 static int lie(struct error *err, const char *what)
@@ -89,7 +89,7 @@ static int op_arena(struct applier *a, struct applier_arena *out, struct error *
 	struct agent_state s;
 	int rc;
 
-	agent_get_state(of(a)->agent, &s);
+	agent_get_state(a->agent, &s);
 	rc = check_identity(a->guest, &s.hello, err);
 	*out = (struct applier_arena){
 		.where = {.code = s.hello.arena_code,
@@ -111,7 +111,7 @@ static uint64_t op_epoch(struct applier *a)
 {
 	struct agent_state s;
 
-	agent_get_state(of(a)->agent, &s);
+	agent_get_state(a->agent, &s);
 	return s.greetings;
 }
 
@@ -122,8 +122,7 @@ static int look_at(struct applier *a, gva_t at, void *buf, size_t len)
 {
 	struct target *t = a->guest->target;
 
-	return t->ops->read(t, at, buf, len) ? agent_read_text(of(a)->agent, at, buf, len, NULL)
-					     : 0;
+	return t->ops->read(t, at, buf, len) ? agent_read_text(a->agent, at, buf, len, NULL) : 0;
 }
 
 static void conclude_block(struct applier *a, struct applier_block *b, uint8_t status)
@@ -164,7 +163,18 @@ static struct agent_block *make_blocks(const struct applier *a, const struct app
 	return out;
 }
 
-static void op_lay(struct applier *a, struct applier_block *blocks, size_t n)
+static void conclude_reclaim(struct applier *a, struct applier_block *b, uint8_t status)
+{
+	(void)a;
+	b->result = status == AGENT_OK ? PATCH_APPLIED : PATCH_SKIPPED;
+	b->reason = status == AGENT_OK ? PATCH_REASON_NONE : PATCH_REASON_AGENT;
+}
+
+/* Without an answer the status is AGENT_STATUSES. */
+static void ask_blocks(struct applier *a, struct applier_block *blocks, size_t n,
+		       int (*ask)(struct agent *a, const struct agent_block *blocks, size_t n,
+				  uint8_t *status, struct error *err),
+		       void (*said)(struct applier *a, struct applier_block *b, uint8_t status))
 {
 	struct agent_block *wire = make_blocks(a, blocks, n);
 	uint8_t *status = malloc(n);
@@ -173,30 +183,21 @@ static void op_lay(struct applier *a, struct applier_block *blocks, size_t n)
 	if (status)
 		memset(status, AGENT_STATUSES, n);
 	if (wire && status) /* what became of it is in the statuses and in memory */
-		(void)agent_write_blocks(of(a)->agent, wire, n, status, NULL);
+		(void)ask(a->agent, wire, n, status, NULL);
 	for (i = 0; i < n; i++)
-		conclude_block(a, &blocks[i], status ? status[i] : AGENT_STATUSES);
+		said(a, &blocks[i], status ? status[i] : AGENT_STATUSES);
 	free(wire);
 	free(status);
 }
 
+static void op_lay(struct applier *a, struct applier_block *blocks, size_t n)
+{
+	ask_blocks(a, blocks, n, agent_write_blocks, conclude_block);
+}
+
 static void op_reclaim(struct applier *a, struct applier_block *blocks, size_t n)
 {
-	struct agent_block *wire = make_blocks(a, blocks, n);
-	uint8_t *status = malloc(n);
-	size_t i;
-
-	if (status)
-		memset(status, AGENT_STATUSES, n);
-	if (wire && status)
-		(void)agent_reclaim(of(a)->agent, wire, n, status, NULL);
-	for (i = 0; i < n; i++) {
-		blocks[i].result = status && status[i] == AGENT_OK ? PATCH_APPLIED : PATCH_SKIPPED;
-		blocks[i].reason =
-			blocks[i].result == PATCH_APPLIED ? PATCH_REASON_NONE : PATCH_REASON_AGENT;
-	}
-	free(wire);
-	free(status);
+	ask_blocks(a, blocks, n, agent_reclaim, conclude_reclaim);
 }
 
 /* --- poking --- */
@@ -364,7 +365,7 @@ static int poke_kind(struct applier *a, struct batch *b, enum applier_kind kind,
 		struct agent_poked poked = {0};
 
 		count = portion(b, asked);
-		rc = agent_poke(of(a)->agent, how[kind], b->poke + asked, count, b->status + asked,
+		rc = agent_poke(a->agent, how[kind], b->poke + asked, count, b->status + asked,
 				&poked, err);
 		done->agent_ns += poked.ns;
 		done->rounds += poked.rounds;
@@ -422,15 +423,15 @@ static int op_grace(struct applier *a, gva_t start, gva_t end, struct error *err
 {
 	(void)start; /* it waits for all tasks */
 	(void)end;
-	return agent_grace(of(a)->agent, err);
+	return agent_grace(a->agent, err);
 }
 
 static int op_read_table(struct applier *a, gva_t table, struct track_learn_table *sum)
 {
 	uint32_t offset = (uint32_t)(table - of(a)->layout.where.data);
-	struct agent_counted counted;
+	struct agent_counted counted = {0};
 	unsigned i;
-	int rc = agent_read_tables(of(a)->agent, &offset, 1, &counted, NULL);
+	int rc = agent_read_tables(a->agent, &offset, 1, &counted, NULL);
 
 	if (rc)
 		return rc;
@@ -454,22 +455,35 @@ static const struct applier_ops agent_ops = {
 	.lay = op_lay,
 	.write = op_write,
 	.grace = op_grace,
+	.look = look_at,
+	.lead = pairs_agent_lead,
 	.epoch = op_epoch,
 	.reclaim = op_reclaim,
 	.read_table = op_read_table,
 	.destroy = op_destroy,
 };
 
-int patch_use_agent(struct patcher *p, struct agent *agent, struct error *err)
+int applier_agent_create(struct guest *g, struct agent *agent, struct applier **out,
+			 struct error *err)
 {
 	struct applier_agent *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM,
 				 "no memory for the agent's way");
-	a->base.ops = &agent_ops;
-	a->base.guest = p->guest;
-	a->agent = agent;
-	patcher_set_applier(p, PATCH_WAY_AGENT, &a->base);
+	a->base = (struct applier){.ops = &agent_ops, .guest = g, .agent = agent};
+	*out = &a->base;
+	return 0;
+}
+
+int patch_use_agent(struct patcher *p, struct agent *agent, struct error *err)
+{
+	struct applier *a = NULL;
+	int rc = applier_agent_create(p->guest, agent, &a, err);
+
+	if (rc)
+		return rc;
+	p->host.agent = agent;
+	patcher_set_applier(p, PATCH_WAY_AGENT, a);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/agent.h"
 #include "util/clock.h"
 
 /* How many sites are written between two looks at the clock: a look costs about as much as a site.
@@ -193,11 +194,14 @@ static int host_grace(struct applier *a, gva_t start, gva_t end, struct error *e
 	bool there;
 	int rc;
 
+	if (a->guest->ops->preempts && a->agent)
+		return agent_grace(a->agent, err);
 	if (a->guest->ops->preempts)
 		return error_set(
 			err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
 			"this guest preempts tasks anywhere: only its agent can wait until "
-			"nobody is inside a block");
+			"nobody is inside a block; load hotrail_agent.ko there and start its "
+			"relay");
 	for (tries = 0; tries < GRACE_TRIES; tries++) {
 		rc = look_inside(t, start, end, &there, err);
 		if (rc || !there)
@@ -209,6 +213,13 @@ static int host_grace(struct applier *a, gva_t start, gva_t end, struct error *e
 			 (unsigned long long)start);
 }
 
+static int host_look(struct applier *a, gva_t at, void *buf, size_t len)
+{
+	struct target *t = a->guest->target;
+
+	return t->ops->read(t, at, buf, len);
+}
+
 static const struct applier_ops host_ops = {
 	.name = "host",
 	.ready = host_ready,
@@ -216,10 +227,10 @@ static const struct applier_ops host_ops = {
 	.lay = host_lay,
 	.write = host_write,
 	.grace = host_grace,
+	.look = host_look,
 };
 
 void applier_host_init(struct applier *a, struct guest *g)
 {
-	a->ops = &host_ops;
-	a->guest = g;
+	*a = (struct applier){.ops = &host_ops, .guest = g};
 }

@@ -20,6 +20,8 @@ int pair_check_program(const struct pair *p, gva_t program, gva_t text_start, gv
 
 /* --- taking the steps --- */
 
+struct agent;
+struct agent_pair;
 struct applier;
 struct image;
 struct pairs;
@@ -36,6 +38,13 @@ int pairs_create(struct guest *g, struct applier *a, const struct pair *list, si
 /* The same for all pairs that an image names, in its order. */
 int pairs_create_image(struct guest *g, struct applier *a, const struct image *img,
 		       const char *journal_path, struct pairs **out, struct error *err);
+/*
+ * Those that modules of a Linux guest have declared to its agent (agent_list_pairs()), in the order
+ * given. The agent writes, and keeps the order of the steps itself. The agent stays the caller's.
+ */
+int pairs_create_declared(struct guest *g, struct agent *agent, const struct agent_pair *list,
+			  size_t n, const char *journal_path, struct pairs **out,
+			  struct error *err);
 /* Leaves the guest as it is. NULL is fine. */
 void pairs_destroy(struct pairs *p);
 /* The same without the closing record, as a monitor that dies. */
@@ -50,10 +59,11 @@ struct pair_done { /* of one change, or a sum of many */
  * Lead pair `i` to `program`; 0 = remove. Any thread, changes take turns; may sleep. 0 also when it
  * was so already. On error the pair is in a legal state, which may be BYPASSED: repeat the call.
  * -EBUSY: the guest patches there, or a CPU does not leave; -ETIMEDOUT: no pause short enough; try
- * either again. -EUCLEAN: memory and what we know
- * disagree, and the pair is left alone from now on; -EINVAL, -ERANGE: the program; else of the
- * applier or the journal. *done is added to; NULL is fine. Whoever frees a program's memory after
- * this must first wait a grace period: a CPU may still be inside the program.
+ * either again. -EUCLEAN: memory and what we know disagree, and the pair is left alone from now on;
+ * -EINVAL, -ERANGE: the program; -ENOENT: no longer declared; -ENOTCONN: no agent, repeat the call
+ * when one is there; else of the applier or the journal. *done is added to; NULL is fine. Whoever
+ * frees a program's memory after this must first wait a grace period: a CPU may still be inside the
+ * program.
  */
 int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, struct error *err);
 

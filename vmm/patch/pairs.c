@@ -4,18 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/agent.h"
 #include "patch/applier.h"
 #include "patch/pairs.h"
+
+#define TEXT_FLOOR 0xffffffff80000000ull /* kernel and modules live in the top 2 GiB */
 
 enum pair_state pairs_look(struct pairs *p, size_t i, gva_t *program)
 {
 	const struct pair *pair = &p->list[i];
 	uint8_t bypass[PAIR_SLOT] = {0}, target[PAIR_SLOT];
-	struct target *t = p->guest->target;
+	struct applier *a = p->applier;
 
 	*program = 0;
-	if ((pair->bypass && t->ops->read(t, pair->bypass, bypass, PAIR_SLOT)) ||
-	    t->ops->read(t, pair->target, target, PAIR_SLOT))
+	if ((pair->bypass && a->ops->look(a, pair->bypass, bypass, PAIR_SLOT)) ||
+	    a->ops->look(a, pair->target, target, PAIR_SLOT))
 		return PAIR_FOREIGN;
 	return pair_classify(pair, bypass, target, program);
 }
@@ -77,13 +80,12 @@ static int check_overlaps(const struct pairs *p, struct error *err)
 
 static int check_list(struct pairs *p, struct error *err)
 {
-	struct guest *g = p->guest;
 	gva_t program;
 	size_t i;
 	int ret = 0;
 
 	for (i = 0; !ret && i < p->count; i++)
-		ret = pair_check(&p->list[i], g->text_start, g->text_end, err);
+		ret = pair_check(&p->list[i], p->start, p->end, err);
 	if (!ret)
 		ret = check_overlaps(p, err);
 	for (i = 0; !ret && i < p->count; i++) {
@@ -174,8 +176,35 @@ static int take_steps(struct pairs *p, size_t i, const struct pair_step *steps, 
 	return rc;
 }
 
-static int change(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n, gva_t want,
-		  struct pair_done *done, struct error *err)
+/* Who writes takes them, all or as far as it comes. */
+static int lead(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n, gva_t from,
+		gva_t want, struct pair_done *done, struct error *err)
+{
+	int rc = p->applier->ops->lead(p->applier, &p->list[i], from, want, err);
+	enum pair_state state;
+	gva_t program;
+	unsigned s;
+
+	p->quarantined[i] |= rc == -EUCLEAN;
+	if (rc)
+		return rc;
+	state = pairs_look(p, i, &program);
+	if (state > PAIR_BUSY || (state != PAIR_BUSY && program != want)) {
+		p->quarantined[i] = true;
+		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
+				 "the pair whose target is at 0x%llx was changed, and is %s",
+				 (unsigned long long)p->list[i].target, pair_state_text(state));
+	}
+	for (s = 0; s < n; s++)
+		if (steps[s].kind == PAIR_GRACE)
+			done->graces++;
+		else
+			done->steps++;
+	return 0;
+}
+
+static int change(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n, gva_t from,
+		  gva_t want, struct pair_done *done, struct error *err)
 {
 	struct journal_intent intents[PAIR_MAX_STEPS];
 	struct journal_result unapplied[PAIR_MAX_STEPS];
@@ -190,7 +219,14 @@ static int change(struct pairs *p, size_t i, const struct pair_step *steps, unsi
 		rc = journal_intend(p->journal, intents, pokes, err);
 	if (rc)
 		return rc;
-	rc = take_steps(p, i, steps, n, done, &taken, err);
+	if (p->applier->ops->lead) {
+		rc = lead(p, i, steps, n, from, want, done, err);
+		if (rc) /* how far it came memory says, to us and to a replay */
+			return rc;
+		taken = pokes;
+	} else {
+		rc = take_steps(p, i, steps, n, done, &taken, err);
+	}
 	for (s = taken; s < pokes; s++)
 		unapplied[s - taken] =
 			(struct journal_result){.seq = intents[s].seq, .result = PATCH_FAILED};
@@ -226,7 +262,7 @@ static int set_locked(struct pairs *p, size_t i, gva_t want, struct pair_done *d
 				 (unsigned long long)p->list[i].target, pair_state_text(state));
 	}
 	n = pair_plan(&p->list[i], state, program, want, steps);
-	return n ? change(p, i, steps, n, want, done, err) : 0;
+	return n ? change(p, i, steps, n, program, want, done, err) : 0;
 }
 
 int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, struct error *err)
@@ -237,8 +273,7 @@ int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, 
 	if (i >= p->count)
 		return error_set(err, HOTRAIL_EXIT_FAILED, -EINVAL, "there is no pair %zu", i);
 	if (program)
-		rc = pair_check_program(&p->list[i], program, p->guest->text_start,
-					p->guest->text_end, err);
+		rc = pair_check_program(&p->list[i], program, p->start, p->end, err);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&p->lock);
@@ -249,27 +284,36 @@ int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, 
 
 /* --- life --- */
 
-int pairs_create(struct guest *g, struct applier *a, const struct pair *list, size_t n,
-		 const char *journal_path, struct pairs **out, struct error *err)
+static struct pairs *pairs_new(struct guest *g, struct applier *a, size_t n)
 {
 	struct pairs *p = calloc(1, sizeof(*p));
-	int rc;
 
-	*out = NULL;
-	if (p) {
-		pthread_mutex_init(&p->lock, NULL);
-		p->guest = g;
-		p->applier = a;
-		p->count = n;
-		p->list = calloc(n + 1, sizeof(*p->list));
-		p->quarantined = calloc(n + 1, sizeof(*p->quarantined));
-	}
-	if (!p || !p->list || !p->quarantined) {
-		pairs_destroy(p);
-		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu pairs", n);
-	}
-	memcpy(p->list, list, n * sizeof(*list));
-	rc = check_list(p, err);
+	if (!p)
+		return NULL;
+	pthread_mutex_init(&p->lock, NULL);
+	p->guest = g;
+	p->applier = a;
+	p->start = g->text_start;
+	p->end = g->text_end;
+	p->count = n;
+	p->list = calloc(n + 1, sizeof(*p->list));
+	p->quarantined = calloc(n + 1, sizeof(*p->quarantined));
+	if (p->list && p->quarantined)
+		return p;
+	pairs_destroy(p);
+	return NULL;
+}
+
+static int no_memory(size_t n, struct error *err)
+{
+	return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for %zu pairs", n);
+}
+
+/* What is in the list is checked; takes `p`. */
+static int begin(struct pairs *p, const char *journal_path, struct pairs **out, struct error *err)
+{
+	int rc = check_list(p, err);
+
 	if (!rc && journal_path)
 		rc = pairs_open_journal(p, journal_path, err);
 	if (rc)
@@ -279,8 +323,48 @@ int pairs_create(struct guest *g, struct applier *a, const struct pair *list, si
 	return rc;
 }
 
+int pairs_create(struct guest *g, struct applier *a, const struct pair *list, size_t n,
+		 const char *journal_path, struct pairs **out, struct error *err)
+{
+	struct pairs *p = pairs_new(g, a, n);
+
+	*out = NULL;
+	if (!p)
+		return no_memory(n, err);
+	memcpy(p->list, list, n * sizeof(*list));
+	return begin(p, journal_path, out, err);
+}
+
+int pairs_create_declared(struct guest *g, struct agent *agent, const struct agent_pair *list,
+			  size_t n, const char *journal_path, struct pairs **out, struct error *err)
+{
+	struct applier *a = NULL;
+	struct pairs *p;
+	size_t i;
+	int rc = applier_agent_create(g, agent, &a, err);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	p = pairs_new(g, a, n);
+	if (!p) {
+		a->ops->destroy(a);
+		return no_memory(n, err);
+	}
+	p->own = a;
+	/* In modules, too: whose text it is the agent has checked, who alone writes there. */
+	p->start = TEXT_FLOOR;
+	p->end = ~0ull;
+	for (i = 0; i < n; i++)
+		p->list[i] = (struct pair){
+			.bypass = list[i].bypass, .target = list[i].target, .slow = list[i].slow};
+	return begin(p, journal_path, out, err);
+}
+
 static void free_pairs(struct pairs *p)
 {
+	if (p->own)
+		p->own->ops->destroy(p->own);
 	pthread_mutex_destroy(&p->lock);
 	free(p->quarantined);
 	free(p->list);
