@@ -1,10 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The agent's module in Debian kernels under QEMU's software CPU, asked by the host's own client:
-# needs no virtualisation. O is the build folder; AGENT_CYCLES how often modules come and go.
+# needs no virtualisation. agent.sh [PROGRAM [KERNEL-ARGUMENT...]], one of tests/agent. O is the build
+# folder; AGENT_CYCLES how often modules come and go.
 set -u
 O=${O:-build}
-test=$O/tests/agent/test_module
+test=${1:-$O/tests/agent/test_module}
+[ $# -eq 0 ] || shift
+arguments="$*"
 command -v qemu-system-x86_64 >/dev/null || {
 	echo "SKIP: no qemu-system-x86_64: apt-get install qemu-system-x86"
 	exit 77
@@ -24,7 +27,7 @@ boot() {
 	rm -f "$work/console" "$work/port"
 	qemu-system-x86_64 -M pc -accel tcg,thread=multi -smp 2 -cpu max -m 512 \
 		-nodefaults -no-user-config -display none -no-reboot -kernel "$1" -initrd "$2" \
-		-append "console=ttyS0 quiet spectre_v2=retpoline panic=-1" \
+		-append "console=ttyS0 quiet spectre_v2=retpoline panic=-1 $arguments" \
 		-chardev "socket,id=console,path=$work/console,server=on,wait=off" -serial chardev:console \
 		-device virtio-serial-pci -chardev "socket,id=port,path=$work/port,server=on,wait=off" \
 		-device virtserialport,chardev=port,name=org.hotrail.agent.0 >"$work/log" 2>&1 &

@@ -21,8 +21,9 @@ linux := $(foreach t,$(sort $(wildcard tests/linux/test_*.sh)) $(linux-programs)
 	linux/$(basename $(notdir $(t)))=tests/linux.sh:$(t))
 
 # The in-guest agent's module under QEMU's software CPU.
-agent-program := $(O)/tests/agent/test_module
-agent := agent/module=tests/agent.sh
+# Slots are changed under tasks that are preempted anywhere.
+agent-program := $(O)/tests/agent/test_module $(O)/tests/agent/test_pairs
+agent := agent/module=tests/agent.sh agent/pairs=tests/agent.sh:$(O)/tests/agent/test_pairs:preempt=full
 
 # An emulated machine is slow; every test program has a time limit of its own.
 rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),2000)
