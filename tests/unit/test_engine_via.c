@@ -61,7 +61,7 @@ static void auto_takes_the_agent_for_many_and_the_host_for_few(void)
 	CU_ASSERT(res.by[PATCH_WAY_AGENT] > ENGINE_AUTO_SITES);
 	CU_ASSERT_EQUAL(res.by[PATCH_WAY_HOST], 0);
 	CU_ASSERT_EQUAL(res.pause_us, 0);
-	CU_ASSERT_EQUAL(res.rounds, 1);
+	CU_ASSERT(res.rounds > 0);
 	CU_ASSERT_EQUAL(status()->promoted_by[PATCH_WAY_AGENT], res.by[PATCH_WAY_AGENT]);
 	CU_ASSERT_EQUAL(st.pauses, 0);
 	CU_ASSERT(st.agent.port);

@@ -14,7 +14,7 @@ static void the_agent_promotes_without_a_pause(void)
 	CU_ASSERT_EQUAL(sum.by[PATCH_WAY_AGENT], SITES);
 	CU_ASSERT_EQUAL(sum.by[PATCH_WAY_HOST], 0);
 	CU_ASSERT_EQUAL(sum.pause_us, 0);
-	CU_ASSERT_EQUAL(sum.rounds, 1);
+	CU_ASSERT(sum.rounds > 0);
 	CU_ASSERT(sum.agent_ns > 0);
 	CU_ASSERT_EQUAL(f.pauses, 0);
 	CU_ASSERT_EQUAL(f.text_writes, 0);
@@ -176,11 +176,11 @@ static void what_the_agent_knows_takes_one_message(void)
 	CU_ASSERT_EQUAL(agent.messages, 2);
 	CU_ASSERT_EQUAL(agent.longest, AGENT_MAX_POKES);
 	ask_for_many(writes, AGENT_MAX_POKES, 0);
-	CU_ASSERT_EQUAL(agent.messages, 4);
-	CU_ASSERT_EQUAL(agent.longest, 64);
-	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 64);
+	CU_ASSERT_EQUAL(agent.messages, 8);
+	CU_ASSERT_EQUAL(agent.longest, 32);
+	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 32);
 	CU_ASSERT_EQUAL(agent.messages, 1);
-	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 65);
+	ask_for_many(writes, AGENT_MAX_POKES, AGENT_MAX_POKES - 33);
 	CU_ASSERT_EQUAL(agent.messages, 2);
 	teardown();
 }

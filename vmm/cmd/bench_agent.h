@@ -41,10 +41,10 @@ int agent_bench_apply(struct patcher *p, const struct patch_request *requests, s
 
 /* Batches of one way. */
 struct agent_bench_batches {
-	unsigned count, late; /* late: the host's pause did not fit, nothing was written */
-	unsigned not_written; /* sites, all batches */
-	unsigned pauses;      /* of all vCPUs, by the host */
-	unsigned rounds;      /* of text_poke_bp; most in one batch */
+	unsigned count, late;		   /* late: no pause that fitted, no answer in time */
+	unsigned not_written;		   /* sites, all batches */
+	unsigned pauses;		   /* of all vCPUs, by the host */
+	unsigned rounds;		   /* of text_poke_bp; most in one batch */
 	double batch_ms[BENCH_MAX_ROUNDS]; /* `count`: from asking to the last site's conclusion */
 	double write_ms[BENCH_MAX_ROUNDS]; /* in the guest, by the agent; or the pause */
 };

@@ -77,6 +77,7 @@ static json_t *batches_json(const struct agent_bench_batches *b)
 	json_object_set_new(o, "batches", json_integer(b->count));
 	json_object_set_new(o, "batch_ms", median_json(b->batch_ms, b->count));
 	json_object_set_new(o, "batch_ms_max", most_json(b->batch_ms, b->count));
+	json_object_set_new(o, "late", json_integer(b->late));
 	json_object_set_new(o, "not_written", json_integer(b->not_written));
 	json_object_set_new(o, "pauses", json_integer(b->pauses));
 	return o;
@@ -104,7 +105,6 @@ static json_t *host_json(const struct agent_bench_result *r)
 
 	json_object_set_new(o, "pause_ms", median_json(b->write_ms, b->count));
 	json_object_set_new(o, "pause_ms_max", most_json(b->write_ms, b->count));
-	json_object_set_new(o, "late", json_integer(b->late));
 	put_dip(o, r, PATCH_WAY_HOST);
 	return o;
 }

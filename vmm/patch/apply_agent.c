@@ -19,8 +19,8 @@
 #define LOOKS	20
 #define LOOK_MS 1
 /* Sites in one request that the agent does not know yet: it asks its kernel about each, which takes
- * an emulated one so long that 256 at once were no longer answered in time. */
-#define NEW_AT_ONCE 64
+ * an emulated one under load so long that 64 at once were not always answered in time. */
+#define NEW_AT_ONCE 32
 /* KASLR moves a kernel by multiples of this (CONFIG_PHYSICAL_ALIGN), so a smaller difference is one
  * of what is called the start of text. */
 #define TEXT_SLACK 0x200000ull
