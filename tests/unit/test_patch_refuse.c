@@ -219,6 +219,28 @@ static void out_of_reach_is_a_reason(void)
 	teardown();
 }
 
+static bool any_is_target(struct guest *g, gva_t addr)
+{
+	return true;
+}
+
+/* Its low half is that of a function, which a compare with 32 bits would take it for. */
+static void law_1_a_target_beyond_32_bits_is_not_shortened(void)
+{
+	struct patch_request r = promote(1);
+	struct guest_ops lying;
+
+	setup();
+	lying = *f.guest.ops;
+	lying.is_target = any_is_target;
+	f.guest.ops = &lying;
+	r.targets[0] -= 1ull << 32;
+	CU_ASSERT_EQUAL(apply(&r, 1), 0);
+	CU_ASSERT(outcome(0, PATCH_SKIPPED, PATCH_REASON_RANGE));
+	CU_ASSERT(text_untouched() && !f.pauses);
+	teardown();
+}
+
 static void every_reason_has_words(void)
 {
 	unsigned i, j;
@@ -257,6 +279,8 @@ static const struct suite_test tests[] = {
 	{"law 3 - the compare is in the pause", law_3_the_compare_is_in_the_pause},
 	{"law 3 - an int3 means busy", law_3_an_int3_means_busy},
 	{"law 2 - no saved rip may point inside", law_2_no_saved_rip_may_point_inside},
+	{"law 1 - a target beyond 32 bits is not shortened",
+	 law_1_a_target_beyond_32_bits_is_not_shortened},
 	{"targets that are no functions are refused", targets_that_are_no_functions_are_refused},
 	{"a full arena is a reason", a_full_arena_is_a_reason},
 	{"out of reach is a reason", out_of_reach_is_a_reason},

@@ -70,7 +70,7 @@ static struct patch_track *find_track(struct patcher *p, uint32_t site, gva_t at
 	uint32_t i;
 
 	for (i = host(p)->own[site].tracks; i; i = p->tracks[i - 1].next)
-		if (p->tracks[i - 1].at == at)
+		if (patcher_address(p->tracks[i - 1].at) == at)
 			return &p->tracks[i - 1];
 	return NULL;
 }
@@ -80,22 +80,24 @@ static int adopt_track(struct patcher *p, const struct journal_intent *in, uint3
 		       bool *seen, struct error *err)
 {
 	uint8_t want[TRACK_MAX_BYTES], have[TRACK_MAX_BYTES];
-	struct patch_track t = {.at = in->track, .ntargets = in->ntargets, .written = true};
+	struct patch_track t = {.written = true};
 	struct patch_own *own = &host(p)->own[site];
-	gva_t *counter = in->ntargets ? &own->miss : &own->table;
+	int32_t *counter = in->ntargets ? &own->miss : &own->table;
+	int32_t old = *counter;
 	int len;
 
 	if (find_track(p, site, in->track))
 		return 0;
-	if (*counter && *counter != in->counter)
+	if (!patcher_shorten_address(in->counter, counter) || (old && old != *counter))
 		return unusable(err, in, "a second counter for a site");
-	*counter = in->counter;
-	memcpy(t.targets, in->targets, sizeof(t.targets));
+	if (!patcher_shorten_address(in->track, &t.at) ||
+	    !patcher_set_targets(&t, in->targets, in->ntargets))
+		return unusable(err, in, "a track out of reach");
 	len = patcher_track_bytes(p, site, &t, want);
 	if (len < 0 || arena_reserve_code(&host(p)->arena, in->track, (size_t)len))
 		return unusable(err, in, "a track outside the arena");
 	t.len = (uint8_t)len;
-	t.bad = read_guest(p->guest->target, t.at, have, t.len) || memcmp(want, have, t.len);
+	t.bad = read_guest(p->guest->target, in->track, have, t.len) || memcmp(want, have, t.len);
 	*seen |= !t.bad;
 	if (!patcher_add_track(p, site, &t))
 		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the journal");

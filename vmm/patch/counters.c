@@ -52,7 +52,7 @@ int patch_read_miss(struct patcher *p, uint32_t site, uint32_t *miss)
 {
 	uint8_t span[TRACK_MISS_SPAN - TRACK_MISS_STRIDE + sizeof(uint32_t)];
 	struct target *t = p->guest->target;
-	gva_t at = own(p, site)->miss;
+	gva_t at = patcher_address(own(p, site)->miss);
 	uint32_t word;
 	unsigned i;
 	int ret;
@@ -79,7 +79,7 @@ int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table 
 	const struct patch_place *place;
 	struct target *t = p->guest->target;
 	struct track_learn_table one;
-	gva_t at = own(p, site)->table;
+	gva_t at = patcher_address(own(p, site)->table);
 	uint32_t c;
 
 	if (!at)
@@ -100,7 +100,7 @@ int patch_read_learn(struct patcher *p, uint32_t site, struct track_learn_table 
 
 int patch_clear_learn(struct patcher *p, uint32_t site)
 {
-	gva_t at = own(p, site)->table;
+	gva_t at = patcher_address(own(p, site)->table);
 
 	return at ? patcher_zero_table(p, p->slots[site].now.way, at) : -EFAULT;
 }

@@ -8,19 +8,41 @@
 
 #include "util/clock.h"
 
+void patcher_get_targets(const struct patch_track *t, gva_t *out)
+{
+	unsigned i;
+
+	for (i = 0; i < HOTRAIL_MAX_TARGETS; i++)
+		out[i] = patcher_address(t->targets[i]);
+}
+
+bool patcher_set_targets(struct patch_track *t, const gva_t *targets, unsigned n)
+{
+	bool kept = n <= HOTRAIL_MAX_TARGETS;
+	unsigned i;
+
+	for (i = 0; kept && i < n; i++)
+		kept = patcher_shorten_address(targets[i], &t->targets[i]);
+	t->ntargets = (uint8_t)n;
+	return kept;
+}
+
 int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
 			uint8_t buf[TRACK_MAX_BYTES])
 {
 	const struct site *s = &p->guest->sites.sites[site];
 	const struct patch_own *own = &p->place[t->way].own[site];
-	struct track_spec spec = {
-		.reg = s->reg, .thunk = s->thunk, .ntargets = t->ntargets, .miss = own->miss};
+	struct track_spec spec = {.reg = s->reg,
+				  .thunk = s->thunk,
+				  .ntargets = t->ntargets,
+				  .miss = patcher_address(own->miss)};
 
 	if (!t->ntargets)
-		return track_encode_learn(s->reg, s->thunk, own->table, p->place[t->way].layout.gs,
-					  t->at, buf, TRACK_MAX_BYTES);
-	memcpy(spec.targets, t->targets, sizeof(spec.targets));
-	return track_encode(&spec, t->at, buf, TRACK_MAX_BYTES);
+		return track_encode_learn(s->reg, s->thunk, patcher_address(own->table),
+					  p->place[t->way].layout.gs, patcher_address(t->at), buf,
+					  TRACK_MAX_BYTES);
+	patcher_get_targets(t, spec.targets);
+	return track_encode(&spec, patcher_address(t->at), buf, TRACK_MAX_BYTES);
 }
 
 uint32_t *patcher_list(struct patcher *p, enum patch_way way, uint32_t site)
@@ -82,14 +104,14 @@ void patcher_book(struct patcher *p, uint32_t site, uint32_t track, const uint8_
 	slot->doubt = 0;
 	if (!t)
 		return;
-	slot->now.track = t->at;
+	slot->now.track = patcher_address(t->at);
 	slot->now.ntargets = t->ntargets;
-	slot->now.counter = t->ntargets ? own->miss : own->table;
-	memcpy(slot->now.targets, t->targets, sizeof(slot->now.targets));
+	slot->now.counter = patcher_address(t->ntargets ? own->miss : own->table);
+	patcher_get_targets(t, slot->now.targets);
 	/* Misses of an earlier promotion do not count against this one. A guest that made its
 	 * counters unwritable only spoils its own figures. */
 	if (t->ntargets)
-		(void)patcher_zero_misses(p, own->miss);
+		(void)patcher_zero_misses(p, slot->now.counter);
 }
 
 void patcher_set_state(struct patcher *p, uint32_t site, enum patch_state state, enum patch_way way)

@@ -10,7 +10,7 @@
 /* A block in the code half. Its bytes follow from the site and these fields alone, so they are
  * not kept; they are written once (law 4), and a block that reads back wrong is never used. */
 struct patch_track {
-	gva_t at, targets[HOTRAIL_MAX_TARGETS];
+	int32_t at, targets[HOTRAIL_MAX_TARGETS]; /* see patcher_address() */
 	uint32_t next;	       /* older block of the same site: index + 1, 0 = none */
 	uint8_t len, ntargets; /* ntargets 0: a learning track */
 	uint8_t way;	       /* enum patch_way */
@@ -24,10 +24,10 @@ struct patch_slot { /* one a site */
 	uint8_t bytes[SITE_MAX_LEN]; /* what should be in text */
 };
 
-struct patch_own {	   /* what a site has of one way, for its life */
-	gva_t miss, table; /* 0 = not allocated */
-	uint32_t tracks;   /* newest block: index + 1, 0 = none */
-	bool known;	   /* changed by this way before */
+struct patch_own {	     /* what a site has of one way, for its life */
+	int32_t miss, table; /* see patcher_address(); 0 = not allocated */
+	uint32_t tracks;     /* newest block: index + 1, 0 = none */
+	bool known;	     /* changed by this way before */
 };
 
 struct patch_place {		 /* one a way */
@@ -52,6 +52,31 @@ struct patcher {
 	uint32_t batch;
 };
 
+/*
+ * A kernel has thousands of sites and as many tracks. What these name lies where a compare's imm32
+ * and a disp32 can name it (arena_init() and track_encode() refuse the rest), so only low halves
+ * are kept, and sign-extend to the address as they do in the guest.
+ */
+static inline gva_t patcher_address(int32_t low)
+{
+	return (gva_t)(int64_t)low;
+}
+
+/* False, and *low as it was, when it would not be the same address. */
+static inline bool patcher_shorten_address(gva_t address, int32_t *low)
+{
+	int32_t kept = (int32_t)(uint32_t)address;
+
+	if (patcher_address(kept) != address)
+		return false;
+	*low = kept;
+	return true;
+}
+
+/* All of a block's; `out` has room for HOTRAIL_MAX_TARGETS, those beyond become 0. */
+void patcher_get_targets(const struct patch_track *t, gva_t *out);
+/* False when one cannot be kept: no track can lead there. */
+bool patcher_set_targets(struct patch_track *t, const gva_t *targets, unsigned n);
 /* Bytes of a track at its address. Length, or negative errno of the encoder. Pure. */
 int patcher_track_bytes(const struct patcher *p, uint32_t site, const struct patch_track *t,
 			uint8_t buf[TRACK_MAX_BYTES]);

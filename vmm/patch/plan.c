@@ -93,13 +93,15 @@ static bool targets_legal(struct patcher *p, const struct targets *t)
 static uint32_t find_track(const struct patcher *p, enum patch_way way, uint32_t site,
 			   const struct targets *t)
 {
+	gva_t targets[HOTRAIL_MAX_TARGETS];
 	uint32_t i;
 
 	for (i = p->place[way].own[site].tracks; i; i = p->tracks[i - 1].next) {
 		const struct patch_track *have = &p->tracks[i - 1];
 
+		patcher_get_targets(have, targets);
 		if (!have->bad && have->ntargets == t->n &&
-		    !memcmp(have->targets, t->addr, t->n * sizeof(t->addr[0])))
+		    !memcmp(targets, t->addr, t->n * sizeof(t->addr[0])))
 			return i;
 	}
 	return 0;
@@ -110,7 +112,7 @@ static enum patch_reason need_counter(struct patcher *p, enum patch_way way, uin
 				      bool learn)
 {
 	struct patch_place *place = &p->place[way];
-	gva_t *where = learn ? &place->own[site].table : &place->own[site].miss;
+	int32_t *where = learn ? &place->own[site].table : &place->own[site].miss;
 	gva_t at;
 
 	if (*where)
@@ -120,8 +122,7 @@ static enum patch_reason need_counter(struct patcher *p, enum patch_way way, uin
 		return PATCH_REASON_ARENA_FULL;
 	if (learn ? patcher_zero_table(p, way, at) : patcher_zero_misses(p, at))
 		return PATCH_REASON_UNREADABLE;
-	*where = at;
-	return PATCH_REASON_NONE;
+	return patcher_shorten_address(at, where) ? PATCH_REASON_NONE : PATCH_REASON_RANGE;
 }
 
 /* Give a track an address; *index is 0 on no memory. */
@@ -129,10 +130,10 @@ static enum patch_reason make_track(struct patcher *p, enum patch_way way, uint3
 				    const struct targets *targets, uint32_t *index)
 {
 	struct arena *arena = &p->place[way].arena;
-	struct patch_track t = {
-		.at = arena->where.code, .ntargets = targets->n, .way = (uint8_t)way};
+	struct patch_track t = {.way = (uint8_t)way};
 	enum patch_reason reason = need_counter(p, way, site, !targets->n);
 	uint8_t buf[TRACK_MAX_BYTES];
+	gva_t at;
 	int len;
 
 	*index = 0;
@@ -140,12 +141,16 @@ static enum patch_reason make_track(struct patcher *p, enum patch_way way, uint3
 		return reason;
 	if (!arena->where.code_size)
 		return PATCH_REASON_ARENA_FULL;
-	memcpy(t.targets, targets->addr, sizeof(t.targets));
+	if (!patcher_shorten_address(arena->where.code, &t.at) ||
+	    !patcher_set_targets(&t, targets->addr, targets->n))
+		return PATCH_REASON_RANGE;
 	len = patcher_track_bytes(p, site, &t, buf); /* the length is the same everywhere */
 	if (len < 0)
 		return PATCH_REASON_RANGE;
-	if (arena_alloc_code(arena, (size_t)len, &t.at))
+	if (arena_alloc_code(arena, (size_t)len, &at))
 		return PATCH_REASON_ARENA_FULL;
+	if (!patcher_shorten_address(at, &t.at))
+		return PATCH_REASON_RANGE;
 	t.len = (uint8_t)len;
 	*index = patcher_add_track(p, site, &t);
 	return PATCH_REASON_NONE;
@@ -231,8 +236,9 @@ static int plan_request(struct patcher *p, enum patch_way way, const struct patc
 	rc = plan_track(p, way, r->site, &targets, &e->track, o);
 	if (rc || o->result != PATCH_PENDING)
 		return rc;
-	o->track = p->tracks[e->track - 1].at;
-	w->table = r->to == PATCH_LEARNING ? p->place[way].own[r->site].table : 0;
+	o->track = patcher_address(p->tracks[e->track - 1].at);
+	if (r->to == PATCH_LEARNING)
+		w->table = patcher_address(p->place[way].own[r->site].table);
 	if (x86_retarget(s->bytes, s->len, s->addr, o->track, w->new))
 		skip(o, PATCH_REASON_RANGE);
 	return 0;
@@ -254,7 +260,7 @@ static bool want_block(struct patcher *p, const struct plan_entry *e, struct app
 		skip(o, PATCH_REASON_RANGE);
 		return false;
 	}
-	*b = (struct applier_block){.at = t->at, .len = t->len};
+	*b = (struct applier_block){.at = patcher_address(t->at), .len = t->len};
 	memcpy(b->bytes, bytes, t->len);
 	return true;
 }
@@ -311,10 +317,10 @@ static void intend(const struct patcher *p, const struct plan *plan, size_t i)
 	memcpy(in->new, w->new, sizeof(in->new));
 	if (!t)
 		return;
-	in->track = t->at;
-	in->counter = t->ntargets ? own->miss : own->table;
+	in->track = patcher_address(t->at);
+	in->counter = patcher_address(t->ntargets ? own->miss : own->table);
 	in->ntargets = t->ntargets;
-	memcpy(in->targets, t->targets, sizeof(in->targets));
+	patcher_get_targets(t, in->targets);
 }
 
 /* Drop the entries whose track could not be laid. */

@@ -18,7 +18,9 @@ static bool leads_to_doubt(const struct patcher *p, uint32_t site, const uint8_t
 	uint32_t doubt = p->slots[site].doubt;
 	uint8_t want[SITE_MAX_LEN];
 
-	return doubt && !x86_retarget(s->bytes, s->len, s->addr, p->tracks[doubt - 1].at, want) &&
+	return doubt &&
+	       !x86_retarget(s->bytes, s->len, s->addr, patcher_address(p->tracks[doubt - 1].at),
+			     want) &&
 	       !memcmp(now, want, s->len);
 }
 

@@ -16,17 +16,18 @@ static bool describe(const struct patcher *p, uint32_t site, const struct patch_
 
 	*in = (struct journal_intent){.site = s->addr,
 				      .len = s->len,
-				      .track = t->at,
-				      .counter = t->ntargets ? own->miss : own->table,
+				      .track = patcher_address(t->at),
+				      .counter =
+					      patcher_address(t->ntargets ? own->miss : own->table),
 				      .ntargets = t->ntargets,
 				      .state = t->ntargets ? PATCH_PROMOTED : PATCH_LEARNING,
 				      .way = t->way,
-				      .failed = p->slots[site].now.track != t->at};
-	memcpy(in->targets, t->targets, sizeof(in->targets));
+				      .failed = p->slots[site].now.track != patcher_address(t->at)};
+	patcher_get_targets(t, in->targets);
 	memcpy(in->old, s->bytes, sizeof(in->old));
 	memcpy(in->new, s->bytes, sizeof(in->new));
 	/* A block out of the site's reach was never led to: nothing to remember. */
-	return !x86_retarget(s->bytes, s->len, s->addr, t->at, in->new);
+	return !x86_retarget(s->bytes, s->len, s->addr, in->track, in->new);
 }
 
 /* Of an agent's tracks only what leads to them matters: its arena is never adopted. */

@@ -56,18 +56,20 @@ static enum finding check_tracks(struct patcher *p, enum patch_way way, bool usa
 	const struct patch_own *own = p->place[way].own;
 	uint8_t want[TRACK_MAX_BYTES];
 	uint32_t i;
+	bool led;
 
 	for (i = own ? own[site].tracks : 0; i; i = p->tracks[i - 1].next) {
 		struct patch_track *t = &p->tracks[i - 1];
 
 		/* What an agent that is gone had laid may be anything by now. */
-		if (!t->written || (!usable && p->slots[site].now.track != t->at))
+		led = p->slots[site].now.track == patcher_address(t->at);
+		if (!t->written || (!usable && !led))
 			continue;
 		if (t->bad) { /* found before; it matters while the site leads there */
-			f = p->slots[site].now.track == t->at ? DIFFERS : AGREES;
+			f = led ? DIFFERS : AGREES;
 		} else {
 			f = patcher_track_bytes(p, site, t, want) == t->len
-				    ? compare(p, t->at, want, t->len)
+				    ? compare(p, patcher_address(t->at), want, t->len)
 				    : DIFFERS;
 			t->bad = f == DIFFERS; /* never led to again */
 		}

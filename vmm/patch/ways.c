@@ -227,7 +227,7 @@ static size_t find_spare(const struct patcher *p, enum patch_way way, struct spa
 			const struct patch_track *t = &p->tracks[i - 1];
 
 			if (!t->written || p->slots[site].doubt == i ||
-			    p->slots[site].now.track == t->at)
+			    p->slots[site].now.track == patcher_address(t->at))
 				continue;
 			spare[n++] = (struct spare){site, i};
 		}
@@ -245,7 +245,7 @@ static unsigned give_back(struct patcher *p, enum patch_way way, const struct sp
 	if (!blocks)
 		return 0;
 	for (i = 0; i < n; i++) {
-		blocks[i].at = p->tracks[spare[i].track - 1].at;
+		blocks[i].at = patcher_address(p->tracks[spare[i].track - 1].at);
 		blocks[i].len = p->tracks[spare[i].track - 1].len;
 	}
 	a->ops->reclaim(a, blocks, n);
