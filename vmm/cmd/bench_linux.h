@@ -21,9 +21,8 @@ struct linux_bench_guest {
 	struct target *target;
 	struct guest *guest;
 	struct engine *engine;
-	double boot_s; /* from the first instruction to the first process */
-	/* With its sites promoted for the first time, before the benchmark's own tables. */
-	double rss_mib;
+	double boot_s;	/* from the first look at its files to the first process */
+	double rss_mib; /* the most seen right after a promotion; see util/rss.h */
 };
 
 struct linux_bench_files {

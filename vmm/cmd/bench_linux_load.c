@@ -112,6 +112,7 @@ static int promote(struct load *l, struct error *err)
 	struct engine_result r;
 	uint64_t begin = clock_ns();
 	unsigned i, tries = 0;
+	double rss;
 	int ret = 0;
 
 	for (i = 0; !ret && i < PROMOTE_CALLS; i++) {
@@ -122,8 +123,9 @@ static int promote(struct load *l, struct error *err)
 		} while (linux_bench_again(ret, &tries));
 	}
 	l->busy += tries;
-	if (!l->g->rss_mib)
-		l->g->rss_mib = rss_beyond_memfd() / 1048576.0;
+	rss = rss_beyond_memfd() / 1048576.0;
+	if (rss > l->g->rss_mib)
+		l->g->rss_mib = rss;
 	l->promote_s = (clock_ns() - begin) / 1e9;
 	return ret;
 }

@@ -118,6 +118,24 @@ static void one_budget(struct table *t, const char *what, double value, struct t
 	table_cell(t, emulation ? STYLE_WARN : STYLE_DIM, emulation ? "emulated" : "native");
 }
 
+static void boot_row(struct table *t, const json_t *doc, const char *what, const char *key,
+		     const char *spread)
+{
+	bool e = emulated(doc);
+	struct text shown = number_seconds(doc_number(doc, key));
+	size_t len = strlen(shown.s);
+
+	if (isfinite(doc_number(doc, spread)))
+		snprintf(shown.s + len, sizeof(shown.s) - len, " +-%.40s",
+			 number_percent(doc_number(doc, spread)).s);
+	table_row(t);
+	table_cell(t, STYLE_PLAIN, what);
+	table_number(t, shown);
+	table_cell(t, STYLE_DIM, "");
+	table_cell(t, STYLE_DIM, "");
+	table_cell(t, e ? STYLE_WARN : STYLE_DIM, e ? "emulated" : "native");
+}
+
 static void budgets(const struct show *s, const json_t *doc)
 {
 	static const struct table_column columns[] = {
@@ -129,12 +147,8 @@ static void budgets(const struct show *s, const json_t *doc)
 	double rss = doc_number(doc, "rss_mib"), ratio = qemu > 0 ? boot / qemu : NAN;
 	bool e = emulated(doc);
 
-	table_row(t);
-	table_cell(t, STYLE_PLAIN, "boot to the first process");
-	table_number(t, number_seconds(boot));
-	table_cell(t, STYLE_DIM, "");
-	table_cell(t, STYLE_DIM, "");
-	table_cell(t, e ? STYLE_WARN : STYLE_DIM, e ? "emulated" : "native");
+	boot_row(t, doc, "boot to the first process", "boot_s", "boot_s_spread");
+	boot_row(t, doc, "the same in QEMU", "boot_s_qemu", "boot_s_qemu_spread");
 	one_budget(t, "boot / QEMU's boot", ratio, number_ratio(ratio), BOOT_BUDGET, "<= 1.1 x", e);
 	one_budget(t, "monitor beyond guest RAM", rss, number_bytes(rss * 1048576), RSS_BUDGET,
 		   "<= 8 MiB", e);

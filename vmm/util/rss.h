@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-/* Bytes resident, without mappings of memfds (guest RAM); 0 when /proc cannot be read. */
+/* Bytes resident, without mappings of memfds: what a guest sees as memory, its RAM and the window
+ * of its arena. 0 when /proc cannot be read. */
 uint64_t rss_beyond_memfd(void);
 
 #endif
