@@ -133,13 +133,21 @@ static void test_lies(void)
 		{MODULE, UINT64_MAX, -EINVAL},
 		{MODULE + (1 << 20), 4096, -EFAULT}, /* nothing is there */
 		{MODULE, 3 * 4096, -EFAULT},	     /* nor behind its data */
+		{MODULE, 9 * 4096, -EFAULT},	     /* sites in what can be read */
 	};
 	size_t i;
 
 	setup();
 	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		if (lies[i].size == 9 * 4096) {
+			unsigned page;
+
+			for (page = 0; page < 8; page++)
+				fx_put64(&f, FX_MODTABLE + 8 * page, FX_MODPAGE | 0x61);
+		}
 		CU_ASSERT_EQUAL(add(lies[i].text, lies[i].size, 7, "liar"), lies[i].ret);
 		CU_ASSERT_EQUAL(g->sites.filled, 0);
+		CU_ASSERT_EQUAL(ntold, 0);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "liar"));
 	}
 	CU_ASSERT_EQUAL(add(MODULE, 4096, 8, "fat"), 0);

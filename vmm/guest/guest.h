@@ -58,7 +58,7 @@ struct guest_ops {
 	 * which; module_remove tells them all and then empties their slots. fn may be NULL. With
 	 * the lock of whoever owns the slots; symbol() and subsystem() know the module meanwhile,
 	 * on any thread. -EINVAL: no module can be there; -EEXIST: another one is; -EFAULT: its
-	 * text cannot be read; -ENOSPC. Nothing is taken then.
+	 * text cannot be read; -ENOSPC. Nothing is taken or told then.
 	 */
 	int (*module_add)(struct guest *g, const struct guest_module *m, struct guest_found *found,
 			  guest_sites_fn fn, void *ctx, struct error *err);

@@ -122,8 +122,6 @@ static void remove_id(struct linux_modules *ms, uint32_t id, struct linux_module
 struct search {
 	struct linux_guest *l;
 	struct guest_found *found;
-	guest_sites_fn fn;
-	void *ctx;
 };
 
 static void take(void *ctx, const struct site *site)
@@ -136,8 +134,6 @@ static void take(void *ctx, const struct site *site)
 		return;
 	}
 	s->found->sites++;
-	if (s->fn)
-		s->fn(s->ctx, &index, 1);
 }
 
 static int search_text(struct search *s, const struct guest_module *m, uint8_t *buf)
@@ -162,22 +158,40 @@ static int search_text(struct search *s, const struct guest_module *m, uint8_t *
 
 #define AT_ONCE 512
 
+/* The next slots of [from, end), ascending by address; how many. */
+static size_t slots_in(const struct site_table *t, gva_t from, gva_t end, uint32_t sites[AT_ONCE])
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < t->filled && n < AT_ONCE; i++)
+		if (t->sites[t->by_addr[i]].addr >= from && t->sites[t->by_addr[i]].addr < end)
+			sites[n++] = t->by_addr[i];
+	return n;
+}
+
+static void tell_slots(struct site_table *t, gva_t from, gva_t end, guest_sites_fn fn, void *ctx)
+{
+	uint32_t sites[AT_ONCE];
+	size_t n;
+
+	while (fn && (n = slots_in(t, from, end, sites))) {
+		fn(ctx, sites, n);
+		from = t->sites[sites[n - 1]].addr + 1;
+	}
+}
+
 /* Its sites' slots, told and emptied. */
-static void empty_slots(struct site_table *t, gva_t text, uint64_t size, guest_sites_fn fn,
-			void *ctx)
+static void empty_slots(struct site_table *t, gva_t text, gva_t end, guest_sites_fn fn, void *ctx)
 {
 	uint32_t sites[AT_ONCE];
 	size_t i, n;
 
-	do {
-		for (i = 0, n = 0; i < t->filled && n < AT_ONCE; i++)
-			if (t->sites[t->by_addr[i]].addr - text < size)
-				sites[n++] = t->by_addr[i];
-		if (n && fn)
+	while ((n = slots_in(t, text, end, sites))) {
+		if (fn)
 			fn(ctx, sites, n);
 		for (i = 0; i < n; i++)
 			site_table_empty(t, sites[i]);
-	} while (n);
+	}
 }
 
 /* Modules lie in pages of their own between the image and the fixed mappings. */
@@ -195,7 +209,7 @@ int linux_module_add(struct guest *g, const struct guest_module *m, struct guest
 		     guest_sites_fn fn, void *ctx, struct error *err)
 {
 	struct linux_guest *l = linux_guest(g);
-	struct search s = {.l = l, .found = found, .fn = fn, .ctx = ctx};
+	struct search s = {.l = l, .found = found};
 	uint8_t *buf;
 	int ret = check_place(m, err);
 
@@ -210,11 +224,13 @@ int linux_module_add(struct guest *g, const struct guest_module *m, struct guest
 	ret = insert(&l->modules, m, err);
 	pthread_mutex_unlock(&l->modules.lock);
 	if (!ret && search_text(&s, m, buf)) {
-		linux_module_remove(g, m->id, fn, ctx);
+		linux_module_remove(g, m->id, NULL, NULL); /* nobody has heard of its sites */
 		ret = error_set(err, HOTRAIL_EXIT_FAILED, -EFAULT,
 				"the text of module %s cannot be read", m->name);
 		*found = (struct guest_found){0};
 	}
+	if (!ret)
+		tell_slots(&g->sites, m->text, m->text + m->text_size, fn, ctx);
 	free(buf);
 	return ret;
 }
@@ -228,7 +244,7 @@ void linux_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *
 	remove_id(&l->modules, id, &m);
 	pthread_mutex_unlock(&l->modules.lock);
 	if (m.size)
-		empty_slots(&g->sites, m.text, m.size, fn, ctx);
+		empty_slots(&g->sites, m.text, m.text + m.size, fn, ctx);
 }
 
 /* --- names --- */
