@@ -3,6 +3,7 @@
 #include "pairs.h"
 #include "request.h"
 
+#include <linux/kallsyms.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 
@@ -205,6 +206,43 @@ void handle_MODULES(const struct request *q)
 		return;
 	r->total = modules_list(m->after, r->module, AGENT_MAX_MODULES, &r->count);
 	reply_send(q, o, struct_size(r, module, r->count));
+}
+
+/* "name+0x1c/0x40 [module]", or a bare number; kallsyms themselves are not exported. */
+static void name_function(u64 addr, struct agent_function *f)
+{
+	char text[KSYM_SYMBOL_LEN], *plus;
+	unsigned long offset, size;
+
+	sprint_symbol(text, addr);
+	plus = strchr(text, '+');
+	if (!plus || sscanf(plus, "+0x%lx/0x%lx", &offset, &size) != 2)
+		return;
+	*plus = '\0';
+	f->start = addr - offset;
+	f->size = size;
+	strscpy(f->name, text, sizeof(f->name));
+}
+
+void handle_NAMES(const struct request *q)
+{
+	const struct agent_names *m = q->payload;
+	struct agent_names_reply *r;
+	struct outgoing *o;
+	u32 i;
+
+	if (!wire_counts(q->len, sizeof(*m), m->count, sizeof(m->addr[0]), AGENT_MAX_NAMES)) {
+		request_fail(q, AGENT_BAD_MESSAGE, "the number of names does not fit the message");
+		return;
+	}
+	r = reply_new(q, struct_size(r, function, m->count), &o);
+	if (!r)
+		return;
+	r->count = m->count;
+	for (i = 0; i < m->count; i++)
+		if (modules_own(m->addr[i], 1))
+			name_function(m->addr[i], &r->function[i]);
+	reply_send(q, o, struct_size(r, function, r->count));
 }
 
 void handle_UNPATCH_ALL(const struct request *q)

@@ -29,6 +29,8 @@
 #define AGENT_LEARN_SLOTS 32
 #define AGENT_NAME	  56 /* MODULE_NAME_LEN of Linux on 64 bits */
 #define AGENT_TEXT	  120
+#define AGENT_MAX_NAMES	  128
+#define AGENT_FUNCTION	  104 /* longer names of functions are cut */
 
 struct agent_header {
 	__u32 magic;
@@ -253,6 +255,22 @@ struct agent_leads { /* Q; the reply is agent_pokes_reply */
 	struct agent_lead lead[]; /* ascending by target */
 };
 
+struct agent_names { /* Q: which functions of modules these addresses are in */
+	__u32 count, pad;
+	__u64 addr[];
+};
+
+struct agent_function {
+	__u64 start; /* 0: the kernel has no name for it */
+	__u32 size, pad;
+	char name[AGENT_FUNCTION];
+};
+
+struct agent_names_reply {
+	__u32 count, pad;
+	struct agent_function function[]; /* in the order asked */
+};
+
 struct agent_conflict { /* E */
 	__u64 site;
 	__u8 want[8], have[8];
@@ -329,6 +347,8 @@ struct agent_error {	/* R to anything */
 	MESSAGE(15, PROGRAMS, R, sizeof(struct agent_programs_reply), AGENT_MAX_PAYLOAD)           \
 	MESSAGE(16, LEAD, Q, sizeof(struct agent_leads), AGENT_MAX_PAYLOAD)                        \
 	MESSAGE(16, LEAD, R, sizeof(struct agent_pokes_reply), AGENT_MAX_PAYLOAD)                  \
+	MESSAGE(17, NAMES, Q, sizeof(struct agent_names), AGENT_MAX_PAYLOAD)                       \
+	MESSAGE(17, NAMES, R, sizeof(struct agent_names_reply), AGENT_MAX_PAYLOAD)                 \
 	MESSAGE(32, MODULE_STATE, E, sizeof(struct agent_module), sizeof(struct agent_module))     \
 	MESSAGE(33, CONFLICT, E, sizeof(struct agent_conflict), sizeof(struct agent_conflict))     \
 	MESSAGE(34, BYE, E, sizeof(struct agent_bye), sizeof(struct agent_bye))                    \

@@ -353,6 +353,20 @@ static bool find_module(const char *name, struct agent_module *out)
 	return false;
 }
 
+/* The kernel's own names; none outside of modules. */
+static void named_in(const struct found *in, const struct agent_module *m)
+{
+	const uint64_t addr[] = {in->at, iput, m->text - 1};
+	struct agent_function fn[3];
+
+	CU_ASSERT_EQUAL_FATAL(agent_name_functions(vm.agent, addr, 3, fn, &err), 0);
+	printf("    0x%llx is in %s\n", (unsigned long long)in->at, fn[0].name);
+	CU_ASSERT(fn[0].start >= m->text && in->at - fn[0].start < fn[0].size);
+	CU_ASSERT(fn[0].name[0] != '\0');
+	CU_ASSERT(fn[1].start == 0);
+	CU_ASSERT(fn[2].start < m->text);
+}
+
 /* Sites in its text, and one in the kernel that leads to a function of it. */
 static void module_cycle(void)
 {
@@ -366,6 +380,7 @@ static void module_cycle(void)
 	CU_ASSERT_FATAL(find_module("fat", &m));
 	n = scan(m.text, m.text_size < 32768 ? (unsigned)m.text_size : 32768, in, MAX_SITES - 1);
 	CU_ASSERT_FATAL(n > 5);
+	named_in(&in[0], &m);
 	for (i = 0; i < n; i++)
 		encode(&in[i], iput, false, 0);
 	encode(&core, m.text + 64, false, 0);

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define SEQ 0xa0b0c000u
 
 static struct agent a;
-static struct question asked[AGENT_MSG_LEAD + 1];
+static struct question asked[AGENT_MSG_NAMES + 1];
 static unsigned events;
 
 static void check(int truth)
@@ -70,7 +70,7 @@ static void begin(void)
 	a.hello_seq = SEQ + (AGENT_MSG_HELLO | AGENT_REPLY);
 	talk_tick(&a, 1);
 	a.own.sent = a.own.len;
-	for (type = AGENT_MSG_PROTECTED; type <= AGENT_MSG_LEAD; type++) {
+	for (type = AGENT_MSG_PROTECTED; type <= AGENT_MSG_NAMES; type++) {
 		asked[type].ask.frame = (uint8_t *)asked[type].frame + 4;
 		asked[type].ask.reply = (uint8_t *)asked[type].reply;
 		submit(&asked[type].ask, type);
@@ -108,7 +108,7 @@ static void judge(void)
 	check(!a.state.generation || !check_hello(&a.state.hello, &err));
 	check((a.talk == TALK_GREETED) ==
 	      (a.state.health == AGENT_ALIVE || a.state.health == AGENT_REFUSING));
-	for (type = 0; type <= AGENT_MSG_LEAD; type++) {
+	for (type = 0; type <= AGENT_MSG_NAMES; type++) {
 		const struct ask *k = &asked[type].ask;
 
 		check(!k->done || k->result == 0 || k->result == -ENOTCONN);

@@ -67,6 +67,7 @@ static void check_reply(struct ask *k, const uint8_t *data)
 		{.max = AGENT_MAX_PAIRS, .size = sizeof(struct agent_pair), .sound = check_pair},
 		{.max = AGENT_MAX_PROGS, .size = sizeof(uint64_t), .sound = check_program},
 	};
+	static const uint64_t names[AGENT_MAX_NAMES];
 	uint32_t count;
 	uint64_t addr;
 	size_t i;
@@ -80,6 +81,8 @@ static void check_reply(struct ask *k, const uint8_t *data)
 		check_statuses(k, count, &err);
 	if (count <= AGENT_MAX_TABLES)
 		check_counters(k, tables, count, &err);
+	if (count <= AGENT_MAX_NAMES)
+		check_names(k, names, count, &err);
 	check_modules(k, count, &err);
 	check_read(k, addr, k->reply_len - 16, &err);
 	for (i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)

@@ -173,6 +173,8 @@ static void *ask_all(void *unused)
 	struct agent_block block = {.offset = 0x120, .len = 48};
 	struct agent_range ranges[4];
 	struct agent_module modules[2];
+	const uint64_t addr[] = {0xffffffffc0200040ull, 0xffffffffc0201000ull};
+	struct agent_function functions[2];
 	struct agent_counted counted;
 	struct agent_unpatch_reply undone;
 	uint32_t table = 0x300;
@@ -197,6 +199,8 @@ static void *ask_all(void *unused)
 	failures += agent_list_modules(f.agent, modules, &n, NULL) != -ENOSPC || n != 1;
 	n = 0;
 	failures += agent_list_modules(f.agent, modules, &n, NULL) != -ENOSPC || n != 0;
+	failures += agent_name_functions(f.agent, addr, 2, functions, NULL) != 0;
+	failures += strcmp(functions[0].name, "nft_do_chain") != 0 || functions[1].start != 0;
 	failures += agent_grace(f.agent, NULL) != 0;
 	failures += agent_reclaim(f.agent, &block, 1, status, NULL) != 0;
 	failures += agent_unpatch_all(f.agent, &undone, NULL) != 0 || undone.undone != 40;
@@ -228,8 +232,8 @@ static void test_requests(void)
 		AGENT_MSG_ARENA_WRITE, AGENT_MSG_LEARN_START, AGENT_MSG_LEARN_STOP,
 		AGENT_MSG_COUNTERS,    AGENT_MSG_READ_TEXT,   AGENT_MSG_PROTECTED,
 		AGENT_MSG_PROTECTED,   AGENT_MSG_MODULES,     AGENT_MSG_MODULES,
-		AGENT_MSG_MODULES,     AGENT_MSG_MODULES,     AGENT_MSG_GRACE,
-		AGENT_MSG_RECLAIM,     AGENT_MSG_UNPATCH_ALL,
+		AGENT_MSG_MODULES,     AGENT_MSG_MODULES,     AGENT_MSG_NAMES,
+		AGENT_MSG_GRACE,       AGENT_MSG_RECLAIM,     AGENT_MSG_UNPATCH_ALL,
 	};
 	pthread_t thread;
 	size_t i;

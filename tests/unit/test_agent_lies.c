@@ -288,6 +288,53 @@ static void test_module_lies(void)
 	fake_close(&f);
 }
 
+static void *names_job(void *ret)
+{
+	static const uint64_t addr[] = {0xffffffffc0200040ull, 0xffffffffc0200050ull};
+	struct agent_function out[2];
+
+	*(int *)ret = agent_name_functions(f.agent, addr, 2, out, NULL);
+	return NULL;
+}
+
+static void test_name_lies(void)
+{
+	static const struct {
+		uint32_t count;
+		uint64_t start;
+		uint32_t size;
+		int ret;
+	} lies[] = {
+		{1, 0xffffffffc0200020ull, 0x80, -EPROTO},
+		{3, 0xffffffffc0200020ull, 0x80, -EPROTO},
+		{2, 0xffffffffc0200020ull, 0x20, -EPROTO},
+		{2, 0xffffffffc0200041ull, 0x80, -EPROTO},
+		{2, 0x1000, 0x80, -EPROTO},
+		{2, 1, 0xffffffff, -EPROTO},
+		{2, 0xffffffffc0200020ull, 0, -EPROTO},
+		{2, 0, 0, 0},
+		{2, 0xffffffffc0200020ull, 0x80, 0},
+	};
+	union wire_payload p = {.bytes = {0}};
+	struct agent_function *fn = p.names_reply.function;
+	pthread_t thread;
+	size_t i;
+	int ret;
+
+	up(0);
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		p.names_reply.count = lies[i].count;
+		fn[0] = (struct agent_function){.start = lies[i].start, .size = lies[i].size};
+		memset(fn[0].name, 'x', sizeof(fn[0].name)); /* without an end */
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, names_job, &ret), 0);
+		CU_ASSERT_TRUE_FATAL(fake_take(&f, AGENT_MSG_NAMES));
+		fake_reply(&f, &p, 8 + lies[i].count * (uint32_t)sizeof(*fn));
+		pthread_join(thread, NULL);
+		CU_ASSERT_EQUAL(ret, lies[i].ret);
+	}
+	fake_close(&f);
+}
+
 static void test_version(void)
 {
 	struct agent_header h;
@@ -315,6 +362,7 @@ static const struct suite_test tests[] = {
 	{"answers that are errors", test_errors},
 	{"lists that lie", test_list_lies},
 	{"modules that cannot be", test_module_lies},
+	{"names that cannot be", test_name_lies},
 	{"another version of the protocol", test_version},
 };
 SUITE_MAIN("agent_lies", tests, 120)

@@ -124,6 +124,10 @@ static void test_layout(void)
 		  AGENT_MAX_PAYLOAD);
 	CU_ASSERT(sizeof(struct agent_leads) + AGENT_MAX_PAIRS * sizeof(struct agent_lead) <=
 		  AGENT_MAX_PAYLOAD);
+	CU_ASSERT(sizeof(struct agent_names_reply) +
+			  AGENT_MAX_NAMES * sizeof(struct agent_function) <=
+		  AGENT_MAX_PAYLOAD);
+	CU_ASSERT_EQUAL(sizeof(struct agent_function), 120);
 	CU_ASSERT(sizeof(struct agent_read_reply) + AGENT_MAX_READ <= AGENT_MAX_PAYLOAD);
 }
 

@@ -30,6 +30,8 @@ union wire_payload {
 	struct agent_counters counters;
 	struct agent_counters_reply counters_reply;
 	struct agent_modules modules;
+	struct agent_names names;
+	struct agent_names_reply names_reply;
 	struct agent_modules_reply modules_reply;
 	struct agent_unpatch_reply unpatch_reply;
 	struct agent_pairs pairs;
@@ -117,6 +119,11 @@ static inline uint32_t fixture_said(uint16_t type, union wire_payload *p)
 	case AGENT_MSG_MODULES:
 		p->modules.after = 3;
 		return sizeof(p->modules);
+	case AGENT_MSG_NAMES:
+		p->names.count = 2;
+		p->names.addr[0] = 0xffffffffc0200040ull;
+		p->names.addr[1] = 0xffffffffc0201000ull;
+		return sizeof(p->names) + 2 * sizeof(p->names.addr[0]);
 	case AGENT_MSG_POKE:
 		return fixture_pokes(&p->pokes, 0);
 	case AGENT_MSG_LEARN_START:
@@ -203,6 +210,11 @@ static inline uint32_t fixture_lists(uint16_t type, union wire_payload *p)
 		p->programs_reply.program[0] = FIXTURE_PAIR + 0x100;
 		p->programs_reply.program[1] = FIXTURE_PAIR + 0x140;
 		return sizeof(p->programs_reply) + 2 * sizeof(uint64_t);
+	case AGENT_MSG_NAMES:
+		p->names_reply.count = 2;
+		p->names_reply.function[0] = (struct agent_function){
+			.start = 0xffffffffc0200020ull, .size = 0x80, .name = "nft_do_chain"};
+		return sizeof(p->names_reply) + 2 * sizeof(struct agent_function);
 	case AGENT_MSG_READ_TEXT:
 		p->read_reply = (struct agent_read_reply){.addr = FIXTURE_SITE, .len = 6};
 		memcpy(p->read_reply.bytes, "\x2e\xe8\x10\x20\x30\x00", 6);

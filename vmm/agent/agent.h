@@ -99,6 +99,10 @@ int agent_read_text(struct agent *a, uint64_t addr, void *buf, size_t len, struc
 /* *n: in = room, out = filled. -ENOSPC: filled, and there is more. Modules: live ones, ascending by
  * id, names filtered. */
 int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, struct error *err);
+/* The functions of modules that these addresses are in; start 0: no name is known. Names are
+ * filtered. */
+int agent_name_functions(struct agent *a, const uint64_t *addr, size_t n,
+			 struct agent_function *out, struct error *err);
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err);
 /* Pairs that the guest's modules have declared, and what those of a declaration may lead to. */
 int agent_list_pairs(struct agent *a, struct agent_pair *out, size_t *n, struct error *err);

@@ -164,6 +164,23 @@ int check_modules(const struct ask *k, uint32_t after, struct error *err)
 	return 0;
 }
 
+int check_names(const struct ask *k, const uint64_t *addr, uint32_t count, struct error *err)
+{
+	const struct agent_names_reply *r = (const void *)k->reply;
+	uint32_t i;
+
+	if (r->count != count || !wire_counts(k->reply_len, sizeof(*r), r->count,
+					      sizeof(r->function[0]), AGENT_MAX_NAMES))
+		return lie(err, "not as many names as were asked for");
+	for (i = 0; i < count; i++) {
+		const struct agent_function *f = &r->function[i];
+
+		if (f->start && (addr[i] - f->start >= f->size || !in_top(f->start, f->size)))
+			return lie(err, "a function that is elsewhere");
+	}
+	return 0;
+}
+
 int check_page(const struct ask *k, const struct question_pages *p, uint32_t first,
 	       struct error *err)
 {

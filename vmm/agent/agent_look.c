@@ -114,6 +114,44 @@ int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, str
 	return ret;
 }
 
+static void take_functions(struct agent_function *out, const struct agent_names_reply *r, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		out[i] = r->function[i];
+		check_text(out[i].name, sizeof(out[i].name), r->function[i].name,
+			   sizeof(r->function[i].name));
+	}
+}
+
+int agent_name_functions(struct agent *a, const uint64_t *addr, size_t n,
+			 struct agent_function *out, struct error *err)
+{
+	struct agent_names *m;
+	struct question *q;
+	size_t at, now;
+	int ret = 0;
+
+	q = question_new(err);
+	if (!q)
+		return -ENOMEM;
+	m = question_payload(q);
+	for (at = 0; !ret && at < n; at += now) {
+		now = n - at < AGENT_MAX_NAMES ? n - at : AGENT_MAX_NAMES;
+		*m = (struct agent_names){.count = (uint32_t)now};
+		memcpy(m->addr, addr + at, now * sizeof(*addr));
+		ret = question_ask(a, q, AGENT_MSG_NAMES, sizeof(*m) + now * sizeof(*addr));
+		if (!ret)
+			ret = question_nonsense(
+				a, q, check_names(&q->ask, addr + at, (uint32_t)now, q->err));
+		if (!ret)
+			take_functions(out + at, (const void *)q->reply, now);
+	}
+	free(q);
+	return ret;
+}
+
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err)
 {
 	static const struct question_pages pages = {.type = AGENT_MSG_PROTECTED,

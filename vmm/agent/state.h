@@ -146,6 +146,7 @@ int check_read(const struct ask *k, uint64_t addr, uint32_t len, struct error *e
 int check_counters(const struct ask *k, const uint32_t *tables, uint32_t count, struct error *err);
 /* Those with a greater id than `after`. */
 int check_modules(const struct ask *k, uint32_t after, struct error *err);
+int check_names(const struct ask *k, const uint64_t *addr, uint32_t count, struct error *err);
 /* `first` of those asked for. */
 int check_page(const struct ask *k, const struct question_pages *p, uint32_t first,
 	       struct error *err);
