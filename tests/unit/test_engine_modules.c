@@ -85,6 +85,14 @@ static void fake_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, 
 			memset(&there[i], 0, sizeof(there[i]));
 }
 
+static unsigned named;
+
+static void fake_module_name(struct guest *g, const struct guest_function *fn, size_t n)
+{
+	while (n--)
+		named += fn[n].start >= MODULE && fn[n].size == 64 && fn[n].name[0] == 'f';
+}
+
 /* Every table that is read was counted in; what is gone cannot be read; who writes there shows. */
 static int on_access(struct fake_target *t, enum fake_access what, gva_t gva, size_t len)
 {
@@ -139,11 +147,12 @@ static void start(enum engine_via via)
 	fake_agent_init();
 	memset(there, 0, sizeof(there));
 	memset(&res, 0, sizeof(res));
-	host_writes = 0;
+	host_writes = named = 0;
 	gone = 0;
 	f.access = on_access;
 	f.guest_ops.module_add = fake_module_add;
 	f.guest_ops.module_remove = fake_module_remove;
+	f.guest_ops.module_name = fake_module_name;
 	make_text(MODULE, 0);
 	make_text(MODULE + MODULE_SIZE, 3);
 	snprintf(journal, sizeof(journal), "/tmp/hotrail-modules-%d.journal", (int)getpid());
@@ -234,6 +243,7 @@ static void come_and_are_promoted(void)
 	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), IN_EACH);
 	CU_ASSERT_EQUAL(in_module(MODULE + MODULE_SIZE, &promoted), IN_EACH);
 	CU_ASSERT_EQUAL(st.agent.modules, 2);
+	CU_ASSERT(agent.names == 2 * IN_EACH && named == 2 * IN_EACH);
 	CU_ASSERT_EQUAL(st.agent.module_sites, 2 * IN_EACH);
 	CU_ASSERT_EQUAL(st.agent.modules_left_alone + st.agent.module_sites_left, 0);
 	CU_ASSERT_EQUAL(promote_named(MODULE, IN_EACH, ENGINE_VIA_AGENT), 0);

@@ -160,6 +160,36 @@ static void test_lies(void)
 	teardown();
 }
 
+static void test_names(void)
+{
+	static const struct guest_function f1[] = {
+		{MODULE + 0x1c0, 0x80, "vfat_lookup"}, {MODULE + 0x100, 0x40, "vfat_hash.part.0"},
+		{MODULE + 0x200, 0x40, "over_it"},     {MODULE + 0xf00, 0x200, "too_long"},
+		{MODULE - 0x10, 0x20, "before"},       {FX_LINK + FX_OFFSET, 0x20, "core"},
+		{MODULE + 0x300, 0, "empty"},	       {MODULE + 0x340, 0xffffffff, "endless"},
+		{MODULE + 0x400, 0x10, "a+b] [c\n"},
+	};
+
+	setup();
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 5, "vfat"), 0);
+	g->ops->module_name(g, f1, sizeof(f1) / sizeof(f1[0]));
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x200), "[vfat] vfat_lookup+0x40");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x1c0), "[vfat] vfat_lookup");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x23f), "[vfat] vfat_lookup+0x7f");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x240), "[vfat]+0x240");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x101), "[vfat] vfat_hash.part.0+0x1");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x300), "[vfat]+0x300");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x341), "[vfat]+0x341");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0xf10), "[vfat]+0xf10");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x1), "[vfat]+0x1");
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x400), "[vfat] a_b___c_");
+	CU_ASSERT_STRING_EQUAL(name_of(FX_LINK + FX_OFFSET + 2), "vfs_read+0x2");
+	g->ops->module_remove(g, 5, NULL, NULL);
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 6, "vfat"), 0); /* its functions were another's */
+	CU_ASSERT_STRING_EQUAL(name_of(MODULE + 0x200), "[vfat]+0x200");
+	teardown();
+}
+
 static void test_no_room(void)
 {
 	unsigned i;
@@ -180,6 +210,7 @@ static const struct suite_test tests[] = {
 	{"a module comes and goes", test_comes_and_goes},
 	{"its address comes again", test_address_again},
 	{"modules that cannot be", test_lies},
+	{"functions that have names", test_names},
 	{"no room for all sites", test_no_room},
 };
 SUITE_MAIN("linux_modules", tests, 60)

@@ -30,12 +30,17 @@ static int name_sites(struct guest *g, struct selection *s, struct error *err)
 	return 0;
 }
 
+/* "vfs_read+0x1f", "vfs_read"; in a module "[vfat] vfat_lookup+0x1c", "vfat_lookup", "[vfat]". */
 static bool name_matches(const char *site, const char *selector)
 {
+	const char *in_module = site[0] == '[' ? strstr(site, "] ") : NULL;
 	size_t len = strlen(selector);
 
-	return !strncmp(site, selector, len) &&
-	       (!site[len] || (!strchr(selector, '+') && site[len] == '+'));
+	if (!strncmp(site, selector, len) &&
+	    (!site[len] || (!strchr(selector, '+') && site[len] == '+') ||
+	     (site[len] == ' ' && selector[len - 1] == ']')))
+		return true;
+	return in_module && name_matches(in_module + 2, selector);
 }
 
 static int no_such_site(const char *selector, struct error *err)

@@ -42,16 +42,59 @@ bool modules_has(const struct engine *e, uint32_t site)
 
 /* --- one comes --- */
 
+struct coming {
+	struct engine *e;
+	uint64_t *addr; /* of its sites; NULL: no memory for their names */
+	size_t n, room;
+};
+
+static void note_address(struct coming *c, uint64_t addr)
+{
+	uint64_t *grown;
+
+	if (c->n == c->room) {
+		c->room = c->room ? 2 * c->room : 64;
+		grown = reallocarray(c->addr, c->room, sizeof(*grown));
+		if (!grown) {
+			c->room = c->n;
+			return;
+		}
+		c->addr = grown;
+	}
+	c->addr[c->n++] = addr;
+}
+
 static void sites_came(void *ctx, const uint32_t *sites, size_t n)
 {
-	struct engine *e = ctx;
+	struct coming *c = ctx;
+	struct engine *e = c->e;
 	size_t i;
 
 	e->sites = e->guest->sites.count;
 	for (i = 0; i < n; i++) {
 		e->info[sites[i]] = (struct site_info){0};
 		patch_site_came(e->patcher, sites[i]);
+		note_address(c, e->guest->sites.sites[sites[i]].addr);
 	}
+}
+
+/* Names are for people only: without them sites are shown by module and offset. */
+static void modules_name(struct engine *e, const uint64_t *addr, size_t n)
+{
+	struct agent_function *said = calloc(n + 1, sizeof(*said));
+	struct guest_function *f = calloc(n + 1, sizeof(*f));
+	size_t i, named = 0;
+
+	if (said && f && n && e->guest->ops->module_name &&
+	    !agent_name_functions(e->config.agent, addr, n, said, NULL))
+		for (i = 0; i < n; i++)
+			if (said[i].start)
+				f[named++] = (struct guest_function){said[i].start, said[i].size,
+								     said[i].name};
+	if (named)
+		e->guest->ops->module_name(e->guest, f, named);
+	free(said);
+	free(f);
 }
 
 static void trouble(struct engine *e, const struct error *why)
@@ -79,6 +122,7 @@ static void add(struct engine *e, const struct agent_module *m)
 	const struct guest_module module = {
 		.text = m->text, .text_size = m->text_size, .id = m->id, .name = m->name};
 	struct engine_module *known = &e->modules.known[e->modules.count++];
+	struct coming coming = {.e = e};
 	struct guest_found found = {0};
 	struct error why = {0};
 	int ret;
@@ -90,11 +134,15 @@ static void add(struct engine *e, const struct agent_module *m)
 		ret = error_set(&why, HOTRAIL_EXIT_REFUSED, -EEXIST,
 				"module %s is said to be in the agent's arena", m->name);
 	else
-		ret = e->guest->ops->module_add(e->guest, &module, &found, sites_came, e, &why);
+		ret = e->guest->ops->module_add(e->guest, &module, &found, sites_came, &coming,
+						&why);
 	known->left = found.left;
 	known->left_alone = ret != 0;
 	if (ret)
 		trouble(e, &why);
+	else
+		modules_name(e, coming.addr, coming.n);
+	free(coming.addr);
 }
 
 /* --- one goes --- */

@@ -24,6 +24,12 @@ struct guest_module { /* as somebody inside the guest says: not to be trusted */
 	const char *name;
 };
 
+struct guest_function { /* as they say, too: a piece of module text that has a name */
+	gva_t start;
+	uint32_t size;
+	const char *name;
+};
+
 struct guest_found {	     /* in a module's text */
 	unsigned sites, odd; /* odd: as in struct site_table */
 	unsigned left;	     /* not taken: no slot, or over another site */
@@ -63,6 +69,8 @@ struct guest_ops {
 	int (*module_add)(struct guest *g, const struct guest_module *m, struct guest_found *found,
 			  guest_sites_fn fn, void *ctx, struct error *err);
 	void (*module_remove)(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx);
+	/* For symbol(), until the module goes. What lies in none, or over another, is dropped. */
+	void (*module_name)(struct guest *g, const struct guest_function *f, size_t n);
 };
 
 struct guest {

@@ -129,6 +129,7 @@ static const struct guest_ops linux_ops = {
 	.subsystem = subsystem,
 	.module_add = linux_module_add,
 	.module_remove = linux_module_remove,
+	.module_name = linux_module_functions,
 };
 
 /* --- life --- */

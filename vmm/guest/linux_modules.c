@@ -22,10 +22,20 @@ void linux_modules_init(struct linux_guest *l)
 	pthread_mutex_init(&l->modules.lock, NULL);
 }
 
+static void free_functions(struct linux_module *m)
+{
+	while (m->functions_count)
+		free(m->functions[--m->functions_count].name);
+	free(m->functions);
+	m->functions = NULL;
+}
+
 void linux_modules_free(struct linux_guest *l)
 {
 	struct linux_modules *ms = &l->modules;
 
+	while (ms->count)
+		free_functions(&ms->list[--ms->count]);
 	while (ms->names_count)
 		free(ms->names[--ms->names_count]);
 	free(ms->names);
@@ -45,18 +55,25 @@ static size_t first_above(const struct linux_modules *ms, gva_t addr)
 	return i;
 }
 
-static const struct linux_module *module_at(const struct linux_modules *ms, gva_t addr)
+static struct linux_module *module_at(const struct linux_modules *ms, gva_t addr)
 {
 	size_t i = first_above(ms, addr);
 
 	return i < ms->count && addr >= ms->list[i].text ? &ms->list[i] : NULL;
 }
 
+/* What users select sites by has no brackets, spaces or plus signs of its own. */
+static void clean(char *name)
+{
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("_-.$", *name))
+			*name = '_';
+}
+
 /* Names come again with each load and are shown by others later: each is kept once. */
 static const char *keep_name(struct linux_modules *ms, const char *name)
 {
 	size_t i;
-	char *c;
 
 	for (i = 0; i < ms->names_count; i++)
 		if (!strcmp(ms->names[i], name))
@@ -66,9 +83,7 @@ static const char *keep_name(struct linux_modules *ms, const char *name)
 	ms->names[i] = strdup(name);
 	if (!ms->names[i])
 		return "module";
-	for (c = ms->names[i]; *c; c++) /* what users select sites by */
-		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
-			*c = '_';
+	clean(ms->names[i]);
 	ms->names_count++;
 	return ms->names[i];
 }
@@ -113,6 +128,7 @@ static void remove_id(struct linux_modules *ms, uint32_t id, struct linux_module
 		;
 	if (i == ms->count)
 		return;
+	free_functions(&ms->list[i]);
 	*out = ms->list[i];
 	memmove(ms->list + i, ms->list + i + 1, (--ms->count - i) * sizeof(*ms->list));
 }
@@ -249,6 +265,74 @@ void linux_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *
 
 /* --- names --- */
 
+/* The function that addr is in, or the first one behind it; index. */
+static size_t function_at(const struct linux_module *m, gva_t addr)
+{
+	size_t low = 0, high = m->functions_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (m->functions[mid].start + m->functions[mid].size <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void add_function(struct linux_module *m, const struct guest_function *f)
+{
+	size_t at = function_at(m, f->start), n = m->functions_count;
+	char *name;
+
+	if (!f->size || f->start < m->text || f->start - m->text >= m->size ||
+	    f->size > m->size - (f->start - m->text))
+		return;
+	if (at < n && m->functions[at].start < f->start + f->size)
+		return; /* known, or a lie */
+	if (!m->functions)
+		m->functions = calloc(LINUX_FUNCTIONS_MAX, sizeof(*m->functions));
+	if (!m->functions || n == LINUX_FUNCTIONS_MAX || !(name = strdup(f->name)))
+		return;
+	clean(name);
+	memmove(m->functions + at + 1, m->functions + at, (n - at) * sizeof(*m->functions));
+	m->functions[at] = (struct linux_function){f->start, f->size, name};
+	m->functions_count++;
+}
+
+void linux_module_functions(struct guest *g, const struct guest_function *f, size_t n)
+{
+	struct linux_guest *l = linux_guest(g);
+	struct linux_module *m;
+	size_t i;
+
+	pthread_mutex_lock(&l->modules.lock);
+	for (i = 0; i < n; i++) {
+		m = module_at(&l->modules, f[i].start);
+		if (m)
+			add_function(m, &f[i]);
+	}
+	pthread_mutex_unlock(&l->modules.lock);
+}
+
+static void write_name(const struct linux_module *m, gva_t addr, char *buf, size_t len)
+{
+	size_t at = function_at(m, addr);
+	const struct linux_function *f = &m->functions[at];
+	unsigned long long offset;
+
+	if (at == m->functions_count || addr < f->start) {
+		snprintf(buf, len, "[%s]+0x%llx", m->name, (unsigned long long)(addr - m->text));
+		return;
+	}
+	offset = addr - f->start;
+	if (offset)
+		snprintf(buf, len, "[%s] %s+0x%llx", m->name, f->name, offset);
+	else
+		snprintf(buf, len, "[%s] %s", m->name, f->name);
+}
+
 bool linux_module_symbol(struct linux_guest *l, gva_t addr, char *buf, size_t len)
 {
 	const struct linux_module *m;
@@ -256,7 +340,7 @@ bool linux_module_symbol(struct linux_guest *l, gva_t addr, char *buf, size_t le
 	pthread_mutex_lock(&l->modules.lock);
 	m = module_at(&l->modules, addr);
 	if (m)
-		snprintf(buf, len, "[%s]+0x%llx", m->name, (unsigned long long)(addr - m->text));
+		write_name(m, addr, buf, len);
 	pthread_mutex_unlock(&l->modules.lock);
 	return m != NULL;
 }

@@ -24,11 +24,21 @@ struct linux_entry { /* one directory entry of ours */
 
 #define LINUX_MODULES_MAX 1024
 
+#define LINUX_FUNCTIONS_MAX 4096 /* with names, in one module */
+
+struct linux_function {
+	gva_t start;
+	uint32_t size;
+	char *name;
+};
+
 struct linux_module {
 	gva_t text;
 	uint64_t size;
 	uint32_t id;
-	const char *name; /* never freed before the guest is */
+	const char *name;		  /* never freed before the guest is */
+	struct linux_function *functions; /* ascending by start, no overlap */
+	size_t functions_count;
 };
 
 /* The lock covers the list and the names; who changes them holds the owner's of the slots, too. */
@@ -89,7 +99,9 @@ void linux_modules_free(struct linux_guest *l);
 int linux_module_add(struct guest *g, const struct guest_module *m, struct guest_found *found,
 		     guest_sites_fn fn, void *ctx, struct error *err);
 void linux_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx);
-/* "[vfat]+0x12"; false: no known module is there. Any thread. */
+void linux_module_functions(struct guest *g, const struct guest_function *f, size_t n);
+/* "[vfat] vfat_lookup+0x12", or "[vfat]+0x12" where no function is known; false: no known module is
+ * there. Any thread. */
 bool linux_module_symbol(struct linux_guest *l, gva_t addr, char *buf, size_t len);
 /* "vfat", or NULL; lives as long as the guest. Any thread. */
 const char *linux_module_name(struct linux_guest *l, gva_t addr);
