@@ -409,6 +409,24 @@ static void lies_are_left_alone(void)
 	end();
 }
 
+static void a_liar_is_not_asked(void)
+{
+	unsigned promoted;
+
+	start(ENGINE_VIA_AUTO);
+	agent.s.hello.build_id[0] ^= 1; /* the agent of another kernel */
+	insmod(5, MODULE, "fat");
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), 0);
+	CU_ASSERT_EQUAL(agent.lists, 0);
+	agent.s.hello.build_id[0] ^= 1;
+	agent.s.greetings++;
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), IN_EACH);
+	agent.s.hello.build_id[0] ^= 1;
+	agent.s.greetings++;
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), 0);
+	end();
+}
+
 static void a_number_is_not_taken_for_another_site(void)
 {
 	uint32_t site;
@@ -468,6 +486,7 @@ static const struct suite_test tests[] = {
 	{"verify notices by itself", verify_notices_by_itself},
 	{"another module lies there", another_module_lies_there},
 	{"a lost agent takes them along", a_lost_agent_takes_them_along},
+	{"a liar is not asked", a_liar_is_not_asked},
 	{"lies are left alone", lies_are_left_alone},
 	{"a later monitor takes nothing over", a_later_monitor_takes_nothing_over},
 	{"a number is not taken for another site", a_number_is_not_taken_for_another_site},

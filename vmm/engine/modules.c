@@ -254,6 +254,11 @@ void modules_watch(struct engine *e, bool ask)
 	if (now.health != AGENT_ALIVE ||
 	    (!ask && now.events == ms->events && now.greetings == ms->greetings))
 		return;
+	/* Of an agent that may not be used, as it speaks of another kernel, nothing is believed. */
+	if (patch_ready(e->patcher, PATCH_WAY_AGENT, NULL)) {
+		modules_forget(e);
+		return;
+	}
 	/* It may still lead sites that nobody has in his books any more. */
 	if (ms->led && agent_unpatch_all(e->config.agent, &undone, NULL))
 		return;
