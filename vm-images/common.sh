@@ -48,7 +48,8 @@ debian_kernel()
 }
 
 # debian_modules ROOT FOLDER MODULE...: copy modules of an unpacked kernel package, named by their
-# path without suffix ("kernel/net/core/failover"), unpacked where they are packed.
+# path without suffix ("kernel/net/core/failover"), unpacked where they are packed. What is built
+# into the kernel is passed over.
 debian_modules()
 {
 	from=$1 to=$2
@@ -61,7 +62,10 @@ debian_modules()
 		case $found in
 		*.ko) cp "$found" "$to/$name.ko" ;;
 		*.ko.xz) xz -dc "$found" >"$to/$name.ko" ;;
-		*) die "the kernel package lacks the module $name" ;;
+		*)
+			find "$from" -name modules.builtin -exec cat {} + | grep -qx "$module.ko" ||
+				die "the kernel package lacks the module $name"
+			;;
 		esac
 	done
 }
