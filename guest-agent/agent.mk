@@ -20,15 +20,27 @@ $(O)/agent/hotrail-relay: guest-agent/relay.c protocol/agent.h
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -I. -static -o $@ $<
 
-# The guest of tests/agent.sh: the drivers that QEMU's devices need, the module and the relay.
-$(O)/agent/test.cpio: vm-images/linux/initramfs.sh vm-images/linux/init tests/agent/guest.sh \
-		$(O)/linux/vmlinuz-cloud $(agent-guest)
-	@rm -rf $(@D)/modules && mkdir -p $(@D)/modules
-	$(Q)cp $(O)/linux/modules/*.ko $(@D)/modules/
-	$(Q)for m in hotrail_agent $(basename $(notdir $(wildcard tests/agent/hotrail_*.c))); do \
-		strip --strip-debug -o $(@D)/modules/$$m.ko \
-			$(@D)/$$(modinfo -F vermagic $(O)/linux/modules/virtio.ko | cut -d' ' -f1)/$$m.ko || exit; done
-	$(call say,CPIO)MODULES=$(@D)/modules PROGRAM=$(@D)/hotrail-relay sh $< $@ tests/agent/guest.sh
+# The guests of tests/agent.sh, one for each kernel: the drivers that QEMU's devices need, the module
+# and the relay. Kernel and drivers of the first are those of our Linux guest.
+$(O)/linux-6.12/vmlinuz-cloud: vm-images/linux/kernel.sh
+	@mkdir -p $(@D)
+	$(call say,FETCH)sh $< $@ linux-image-6.12-cloud-amd64
+	@touch $@
+
+$(O)/agent/test-6.1.cpio: kernel-folder := $(O)/linux
+$(O)/agent/test-6.1.cpio: $(O)/linux/vmlinuz-cloud $(O)/agent/linux-headers-cloud-amd64.built
+$(O)/agent/test-6.12.cpio: kernel-folder := $(O)/linux-6.12
+$(O)/agent/test-6.12.cpio: $(O)/linux-6.12/vmlinuz-cloud $(O)/agent/linux-headers-6.12-cloud-amd64.built
+agent-modules := hotrail_agent $(basename $(notdir $(wildcard tests/agent/hotrail_*.c)))
+
+$(O)/agent/test-%.cpio: vm-images/linux/initramfs.sh vm-images/linux/init tests/agent/guest.sh $(O)/agent/hotrail-relay
+	@rm -rf $(@:.cpio=.modules) && mkdir -p $(@:.cpio=.modules)
+	$(Q)cp $(kernel-folder)/modules/*.ko $(@:.cpio=.modules)/
+	$(Q)release=$$(modinfo -F vermagic $(kernel-folder)/modules/loop.ko | cut -d' ' -f1) && \
+		for m in $(agent-modules); do \
+			strip --strip-debug -o $(@:.cpio=.modules)/$$m.ko $(@D)/$$release/$$m.ko || exit; \
+		done
+	$(call say,CPIO)MODULES=$(@:.cpio=.modules) PROGRAM=$(@D)/hotrail-relay sh $< $@ tests/agent/guest.sh
 
 # Source for DKMS, and the relay.
 agent-src = $(DESTDIR)/usr/src/hotrail-agent-$(VERSION)

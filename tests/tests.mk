@@ -21,9 +21,13 @@ linux := $(foreach t,$(sort $(wildcard tests/linux/test_*.sh)) $(linux-programs)
 	linux/$(basename $(notdir $(t)))=tests/linux.sh:$(t))
 
 # The in-guest agent's module under QEMU's software CPU.
-# Slots are changed under tasks that are preempted anywhere.
-agent-program := $(O)/tests/agent/test_module $(O)/tests/agent/test_pairs
-agent := agent/module=tests/agent.sh agent/pairs=tests/agent.sh:$(O)/tests/agent/test_pairs:preempt=full
+# Slots are changed under tasks that are preempted anywhere. Debian's 6.12, too; and kernels in which
+# nothing is to be promoted: one tracks call depth, which needs a CPU with the Retbleed of Intel.
+agent-program := $(O)/tests/agent/test_module $(O)/tests/agent/test_pairs $(O)/tests/agent/test_refused
+agent := agent/module=tests/agent.sh agent/pairs=tests/agent.sh:$(O)/tests/agent/test_pairs:preempt=full \
+	agent/module-6.12=env:AGENT_CYCLES=2:tests/agent.sh:--kernel:6.12 \
+	agent/refused-call-depth=tests/agent.sh:--kernel:6.12:--cpu:Skylake-Server:--refusal:depth:$(O)/tests/agent/test_refused:retbleed=stuff \
+	agent/refused-no-retpolines=tests/agent.sh:--refusal:retpolines:$(O)/tests/agent/test_refused:spectre_v2=off
 
 # An emulated machine is slow; every test program has a time limit of its own.
 rig-time = TEST_LIMIT_S=$(or $(TEST_LIMIT_S),2000)
