@@ -22,7 +22,7 @@ static const struct {
 	{"verify", "does guest memory agree with the journal", cmd_verify},
 	{"stop", "end a guest", cmd_stop},
 	{"profile", "save, load, merge and show profiles", cmd_profile},
-	{"bench", "measure: micro, yard", cmd_bench},
+	{"bench", "measure: micro, tailcall, yard, linux, agent", cmd_bench},
 	{"doctor", "what works on this machine, and why not", cmd_doctor},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

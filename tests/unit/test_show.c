@@ -14,10 +14,11 @@
 
 /* Documents below DATA; but for those kind_of() knows, each is called like its kind. */
 static const char *const fixtures[] = {
-	"ps",	       "status",      "sites",	     "top",	    "change",
-	"verify",      "doctor",      "profile",     "bench-micro", "bench-tailcall",
-	"bench-yard",  "bench-linux", "bench-agent", "sites-linux", "status-linux",
-	"status-lost", "change-agent"};
+	"ps",		"status",	  "sites",	     "top",
+	"change",	"verify",	  "doctor",	     "profile",
+	"bench-micro",	"bench-tailcall", "bench-yard",	     "bench-linux",
+	"bench-agent",	"sites-linux",	  "status-linux",    "status-lost",
+	"change-agent", "change-back",	  "change-back-many"};
 #define FIXTURES (sizeof(fixtures) / sizeof(fixtures[0]))
 
 /* The document as that kind's screen; caller frees. */

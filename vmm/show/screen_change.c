@@ -18,6 +18,12 @@ static const struct table_column columns[COLS] = {
 	[COL_FAST] = {"FAST CALLS/s", true, 0, 3},
 };
 
+/* What was led back counts nothing; and of many that went well none needs a line of its own. */
+static const struct table_column back_columns[] = {
+	{"RESULT", false, 0, 0}, {"SITE", false, 16, 0}, {"WHY", false, 20, 1}};
+#define BACK_COLUMNS (sizeof(back_columns) / sizeof(back_columns[0]))
+#define BACK_LINES   16
+
 /* "to ramfs_read, ext_read", or the reason for not doing it. */
 static struct text why(const json_t *change)
 {
@@ -41,18 +47,33 @@ static struct text why(const json_t *change)
 	return t;
 }
 
-static void change_row(struct table *t, const json_t *change)
+static void site_cells(struct table *t, const json_t *change)
 {
 	const char *result = doc_string(change, "result"), *name = doc_string(change, "name");
 
 	table_row(t);
 	table_cell(t, part_state_style(result), result);
 	table_cell(t, STYLE_PLAIN, name ? name : doc_string(change, "addr"));
+}
+
+static void change_row(struct table *t, const json_t *change)
+{
+	site_cells(t, change);
 	table_number(t, number_percent(doc_number(change, "share")));
 	table_number(t, number_count(doc_number(change, "calls")));
 	table_cell(t, STYLE_PLAIN, why(change).s);
 	table_number(t, number_percent(doc_number(change, "hit")));
 	table_number(t, number_count(doc_number(change, "fast_calls_per_s")));
+}
+
+static void back_row(struct table *t, const json_t *change, bool few)
+{
+	const char *result = doc_string(change, "result");
+
+	if (!few && result && !strcmp(result, "applied"))
+		return;
+	site_cells(t, change);
+	table_cell(t, STYLE_PLAIN, why(change).s);
 }
 
 /* Reasons of the skipped lines, counted; NULL on no memory. */
@@ -91,10 +112,16 @@ static struct text how_long(const json_t *doc)
 	return t;
 }
 
-static void verdict(const struct show *s, const json_t *doc)
+static bool leads_back(const json_t *doc)
 {
 	const char *verb = doc_string(doc, "verb");
-	bool demote = verb && !strcmp(verb, "demote");
+
+	return verb && !strcmp(verb, "demote");
+}
+
+static void verdict(const struct show *s, const json_t *doc)
+{
+	bool demote = leads_back(doc);
 	double applied = doc_amount(doc, "applied");
 	double coverage = doc_number(doc, "coverage");
 	struct text took = how_long(doc);
@@ -124,13 +151,19 @@ static void verdict(const struct show *s, const json_t *doc)
 void screen_change(const struct show *s, const json_t *doc)
 {
 	const char *undo = doc_string(doc, "undo");
-	struct table *t = table_create(s, columns, COLS);
+	bool back = leads_back(doc);
+	struct table *t =
+		back ? table_create(s, back_columns, BACK_COLUMNS) : table_create(s, columns, COLS);
+	size_t i, n = doc_length(doc, "changes");
 	json_t *by = skipped_reasons(doc);
-	size_t i;
 
 	verdict(s, doc);
-	for (i = 0; i < doc_length(doc, "changes"); i++)
-		change_row(t, doc_item(doc, "changes", i));
+	for (i = 0; i < n; i++) {
+		if (back)
+			back_row(t, doc_item(doc, "changes", i), n <= BACK_LINES);
+		else
+			change_row(t, doc_item(doc, "changes", i));
+	}
 	if (table_rows(t)) {
 		lines_blank(s);
 		table_print(t, 0);
