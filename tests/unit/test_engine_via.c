@@ -209,6 +209,36 @@ static void what_finds_no_room_at_the_agent_goes_to_the_host(void)
 	end();
 }
 
+static unsigned looks;
+
+static int still_there(struct guest *g, struct error *error)
+{
+	looks++;
+	return 0;
+}
+
+/* Whether another kernel has taken the place of the one that was known takes a pause to see. */
+static void an_agent_that_answers_vouches_for_its_kernel(void)
+{
+	uint32_t site = 0;
+	struct engine_promote q = {.sites = &site, .nsites = 1, .via = ENGINE_VIA_AGENT};
+
+	start(ENGINE_VIA_AGENT, true);
+	f.guest_ops.still_there = still_there;
+	looks = 0;
+	status();
+	CU_ASSERT_EQUAL(engine_promote(e, &q, &res, &err), 0);
+	CU_ASSERT_EQUAL(f.pauses, 0);
+	CU_ASSERT_EQUAL(looks, 0);
+	engine_result_free(&res);
+	agent.s.health = AGENT_LOST;
+	q.via = ENGINE_VIA_HOST;
+	q.nsites = 0;
+	CU_ASSERT_EQUAL(engine_promote(e, &q, &res, &err), 0);
+	CU_ASSERT_EQUAL(looks, 1);
+	end();
+}
+
 static const struct suite_test tests[] = {
 	{"auto takes the agent for many and the host for few",
 	 auto_takes_the_agent_for_many_and_the_host_for_few},
@@ -218,6 +248,8 @@ static const struct suite_test tests[] = {
 	 the_agent_alone_is_refused_where_there_is_none},
 	{"what the agent undid shows", what_the_agent_undid_shows},
 	{"demoting all gives the arena back", demoting_all_gives_the_arena_back},
+	{"an agent that answers vouches for its kernel",
+	 an_agent_that_answers_vouches_for_its_kernel},
 	{"what finds no room at the agent goes to the host",
 	 what_finds_no_room_at_the_agent_goes_to_the_host},
 };

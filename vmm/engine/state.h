@@ -101,6 +101,9 @@ int engine_refused_locked(const struct engine *e, struct error *err);
 /* via.c */
 /* May promotions go by that way now? Errors of patch_ready(). */
 int via_check(struct engine *e, enum engine_via via, struct error *err);
+/* Does the very agent answer that did when memory was last compared? Then the kernel it lives in is
+ * there, too; what the host writes is preceded by a look of its own. */
+bool via_vouched(struct engine *e);
 /* The way for a change of so many sites. */
 enum patch_way via_way(struct engine *e, size_t sites);
 /* The way of one of them, when that is the way of the others. */

@@ -41,6 +41,16 @@ enum patch_way via_site(const struct engine *e, uint32_t site, enum patch_way wa
 	return modules_has(e, site) && e->via != ENGINE_VIA_HOST ? PATCH_WAY_AGENT : way;
 }
 
+bool via_vouched(struct engine *e)
+{
+	struct agent_state now;
+
+	if (!e->config.agent)
+		return false;
+	agent_get_state(e->config.agent, &now);
+	return now.health == AGENT_ALIVE && now.generation == e->agent.generation;
+}
+
 /* Is there anything new to compare memory for? */
 static bool something_happened(struct engine *e, const struct agent_state *now)
 {
