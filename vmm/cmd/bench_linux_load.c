@@ -108,7 +108,7 @@ static void note_result(struct load *l, const struct engine_result *r)
 
 static int promote(struct load *l, struct error *err)
 {
-	struct engine_promote p = {0};
+	struct engine_promote p = {.via = l->o->via};
 	struct engine_result r;
 	uint64_t begin = clock_ns();
 	unsigned i, tries = 0;
