@@ -59,6 +59,71 @@ static void test_permission(void)
 	unlink(path);
 }
 
+/* What a machine runs in each try; the last entry goes on. */
+struct tries {
+	uint64_t rate[KVM_NATIVE_TRIES];
+	unsigned known, asked;
+	int ret; /* of the try after those */
+};
+
+static int next_rate(void *ctx, uint64_t *rate, struct error *err)
+{
+	struct tries *t = ctx;
+
+	if (t->ret && t->asked == t->known)
+		return error_set(err, HOTRAIL_EXIT_FAILED, t->ret, "no scratch machine");
+	*rate = t->rate[t->asked < t->known ? t->asked : t->known - 1];
+	t->asked++;
+	return 0;
+}
+
+static int judge(struct tries *t, struct error *err)
+{
+	memset(err, 0, sizeof(*err));
+	return kvm_cpl0_judge(next_rate, t, err);
+}
+
+static void test_emulated(void)
+{
+	struct tries slow = {.rate = {350, 410, 340}, .known = 3},
+		     ended = {.rate = {350, 0}, .known = 2};
+	struct error err;
+
+	CU_ASSERT_EQUAL(judge(&slow, &err), -ENOTSUP);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_UNSUPPORTED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "at 410000 steps a second")); /* its best */
+	CU_ASSERT_EQUAL(slow.asked, KVM_NATIVE_TRIES);
+	CU_ASSERT_EQUAL(judge(&ended, &err), -ENOTSUP); /* one that ended says nothing */
+	CU_ASSERT_EQUAL(ended.asked, KVM_NATIVE_TRIES);
+}
+
+/* A loaded one loses windows; a single good one is enough. */
+static void test_loaded_is_not_emulated(void)
+{
+	struct tries native = {.rate = {200000}, .known = 1},
+		     late = {.rate = {200, 0, 3999, 200000}, .known = 4},
+		     last = {.rate = {[KVM_NATIVE_TRIES - 1] = KVM_NATIVE_RATE_MIN},
+			     .known = KVM_NATIVE_TRIES};
+	struct error err;
+
+	CU_ASSERT_EQUAL(judge(&native, &err), 0);
+	CU_ASSERT_EQUAL(native.asked, 1);
+	CU_ASSERT_EQUAL(judge(&late, &err), 0);
+	CU_ASSERT_EQUAL(late.asked, 4);
+	CU_ASSERT_EQUAL(judge(&last, &err), 0);
+	CU_ASSERT_EQUAL(last.asked, KVM_NATIVE_TRIES);
+}
+
+static void test_not_measured(void)
+{
+	struct tries ended = {.known = 1}, broken = {.rate = {350}, .known = 1, .ret = -ENOMEM};
+	struct error err;
+
+	CU_ASSERT_EQUAL(judge(&ended, &err), 0); /* whoever starts a guest will see why */
+	CU_ASSERT_EQUAL(judge(&broken, &err), -ENOMEM);
+	CU_ASSERT_STRING_EQUAL(err.text, "no scratch machine");
+}
+
 static union {
 	struct kvm_run run;
 	uint8_t bytes[RUN_BYTES];
@@ -213,6 +278,9 @@ static void test_frame_refusals(void)
 static const struct suite_test tests[] = {
 	{"a missing or wrong device is named with the remedy", test_missing},
 	{"a forbidden device says which group", test_permission},
+	{"a kernel level that is slow each time is emulated", test_emulated},
+	{"a loaded machine is not taken for an emulator", test_loaded_is_not_emulated},
+	{"without a measurement nothing is refused", test_not_measured},
 	{"a port write is read from the shared page", test_port},
 	{"odd port accesses are refused", test_port_refusals},
 	{"every exit has its words", test_words},

@@ -18,12 +18,6 @@
 /* Emulation was measured 5 000 times slower, nesting less than 2 times. */
 #define EMULATED_RATIO 16
 #define WINDOW_TICK_NS 1000000
-/* Loop rounds a millisecond: kvm_pvm's emulator was measured at 350, QEMU's software CPU
- * with KVM in it at 200 000. */
-#define NATIVE_RATE_MIN 4000
-/* Measured again so often before a guest is refused: a host under load steals whole windows, and
- * no luck makes an emulator ten times faster. */
-#define NATIVE_TRIES 10
 /* A trial that fails by silence takes this long; one that works, microseconds. */
 #define TRIAL_NS      2000000000ull
 #define TRIAL_TICK_NS 50000000
@@ -109,24 +103,36 @@ int kvm_cpl_choose(enum machine_cpl wanted, int *cpl, struct error *err)
 	return ret;
 }
 
-int kvm_cpl0_check(struct error *err)
+int kvm_cpl0_judge(kvm_rate_fn rate_of, void *ctx, struct error *err)
 {
-	uint64_t rate = 0;
+	uint64_t rate = 0, best = 0;
 	unsigned i;
 	int ret;
 
-	for (i = 0; i < NATIVE_TRIES && rate < NATIVE_RATE_MIN; i++) {
-		ret = measure_level(0, &rate, err);
+	for (i = 0; i < KVM_NATIVE_TRIES && best < KVM_NATIVE_RATE_MIN; i++) {
+		ret = rate_of(ctx, &rate, err);
 		if (ret)
 			return ret;
+		best = rate > best ? rate : best;
 	}
 	/* No rate at all is no measurement: whoever starts a guest will see why. */
-	if (rate && rate < NATIVE_RATE_MIN)
+	if (best && best < KVM_NATIVE_RATE_MIN)
 		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOTSUP,
 				 "a Linux guest needs hardware virtualisation: this KVM emulates "
 				 "kernel code, at %llu steps a second; --cpl 0 tries all the same",
-				 (unsigned long long)rate * 1000);
+				 (unsigned long long)best * 1000);
 	return 0;
+}
+
+static int rate_of_level_0(void *unused, uint64_t *rate, struct error *err)
+{
+	(void)unused;
+	return measure_level(0, rate, err);
+}
+
+int kvm_cpl0_check(struct error *err)
+{
+	return kvm_cpl0_judge(rate_of_level_0, NULL, err);
 }
 
 static bool step_trial(int cpl)
