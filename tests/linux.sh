@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: tests/linux.sh TEST: a test with a Linux guest, on this machine's KVM where it has hardware
 # virtualisation, else inside the nested rig, in a boot of its own. Skips (77) when neither can be
-# had; O is the build folder. HOTRAIL_CYCLES: promotions and demotions of the whole set in test_promote.
+# had; O is the build folder. HOTRAIL_CYCLES: promotions and demotions in test_cycles and test_agent.
 set -u
 O=${O:-build}
 test=$1
@@ -23,10 +23,10 @@ MODULES=$O/linux/modules sh vm-images/linux/initramfs.sh "$O/linux/devices.cpio"
 sh vm-images/linux/initramfs.sh "$O/linux/load.cpio" tests/linux/load.sh ||
 	skip "no root file system for the guest: apt-get install busybox-static cpio"
 
-# Only the agent's test needs real programs, and the agent itself.
+# Real programs, and the agent: only these need them.
 memory=1536
 case $test in
-*agent*)
+*agent* | *cycles*)
 	make --no-print-directory O="$O" "$O/linux/bench.cpio" >&2 ||
 		skip "no guest with programs and an agent: make linux-images says why"
 	memory=2048 bench=bench.cpio
@@ -36,7 +36,7 @@ esac
 # where FOLDER HOTRAIL: what the tests want to know.
 where() {
 	echo "HOTRAIL=$2 HOTRAIL_LINUX=$1 HOTRAIL_KERNEL=$1/vmlinuz-cloud HOTRAIL_INITRD=$1/load.cpio" \
-		"HOTRAIL_AGENT_INITRD=$1/bench.cpio HOTRAIL_CYCLES=${HOTRAIL_CYCLES:-}"
+		"HOTRAIL_PROGRAMS=$1/bench.cpio HOTRAIL_CYCLES=${HOTRAIL_CYCLES:-}"
 }
 
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then

@@ -62,11 +62,11 @@ check-agent: all $(agent-program) $(O)/tests/linux/test_agent
 		LINUX_LIMIT_S=$(or $(LINUX_LIMIT_S),9000) \
 		tests/run.sh $(O) $(agent) linux/test_agent=tests/linux.sh:$(O)/tests/linux/test_agent
 
-# All sites with a learned target promoted and demoted CYCLES times under load: minutes.
-check-cycles: $(O)/hotrail $(O)/tests/linux/test_promote
+# All sites with a learned target promoted and demoted CYCLES times, nginx, redis and dbench running: minutes.
+check-cycles: $(O)/hotrail $(O)/tests/linux/test_cycles
 	$(Q)scripts/deps.sh rig || true
 	$(Q)$(test-env) HOTRAIL_CYCLES=$(CYCLES) LINUX_LIMIT_S=$(or $(LINUX_LIMIT_S),3600) TEST_LIMIT_S=12000 \
-		tests/run.sh $(O) linux/test_promote=tests/linux.sh:$(O)/tests/linux/test_promote
+		tests/run.sh $(O) linux/test_cycles=tests/linux.sh:$(O)/tests/linux/test_cycles
 
 lint: $(O)/.deps-build
 	$(Q)scripts/deps.sh lint || true

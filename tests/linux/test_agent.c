@@ -4,47 +4,22 @@
  * while nginx and redis work, another process changes the kernel's text all the time, and a module
  * comes and goes. $HOTRAIL_CYCLES for more rounds (make check-agent).
  */
-#include "../unit/suite.h"
+#include "programs.h"
 
 #include <errno.h>
-#include <string.h>
-
-#include "agent/agent.h"
-#include "cmd/bench_linux.h"
-#include "util/clock.h"
 
 #define CYCLES	     10
 #define CHURNS	     2
-#define ASK_MS	     120000
 #define ALIVE_MS     60000
 #define MODULE_MS    60000
-#define TRIES	     20
 #define STORM_SITES  4
 #define MODULE_SITES 512
 
-static struct linux_bench_guest g;
-static struct engine *e;
 static unsigned asked_cycles;
 
 static unsigned cycles(unsigned few, unsigned divisor)
 {
 	return asked_cycles ? (asked_cycles + divisor - 1) / divisor : few;
-}
-
-/* One command for the guest; its errors. */
-static uint64_t tell(const char *command)
-{
-	struct linux_answer a = {0};
-	struct error err = {0};
-	int ret = linux_console_ask(&g.console, ASK_MS, &a, &err, "%s", command);
-
-	if (ret)
-		printf("    %s: %s\n", command, err.text);
-	else if (a.name[0])
-		printf("    %s: %s %s, errors %llu\n", a.name, a.text, a.unit,
-		       (unsigned long long)a.errors);
-	CU_ASSERT_EQUAL_FATAL(ret, 0);
-	return a.errors;
 }
 
 static bool wait_health(enum agent_health wanted, unsigned ms)
@@ -76,115 +51,12 @@ static void create_engine(void)
 	CU_ASSERT_EQUAL_FATAL(ret, 0);
 }
 
-static void verified(const char *when)
-{
-	struct patch_verify v;
-
-	CU_ASSERT_EQUAL(engine_verify(e, &v, NULL), 0);
-	if (v.differ + v.unreadable)
-		printf("    %s: %u differ, %u unreadable, first %u\n", when, v.differ, v.unreadable,
-		       v.first_bad);
-	CU_ASSERT_EQUAL(v.differ + v.unreadable, 0);
-}
-
-/* Where the vCPUs stand, three times: for whoever has to find out why a guest does not answer. */
-static void show_vcpus(void)
-{
-	struct machine_pause pause;
-	struct machine_regs regs;
-	struct error err = {0};
-	char name[96];
-	unsigned i, v;
-
-	for (i = 0; i < 3; i++) {
-		if (g.target->ops->pause(g.target, 1000000, &pause, &err)) {
-			printf("    %s\n", err.text);
-			continue;
-		}
-		for (v = 0; v < 2; v++) {
-			if (g.target->ops->get_regs(g.target, v, &regs))
-				continue;
-			g.guest->ops->symbol(g.guest, regs.rip, name, sizeof(name));
-			printf("    vCPU %u: rip %#llx %s, rsp %#llx, flags %#llx\n", v,
-			       (unsigned long long)regs.rip, name,
-			       (unsigned long long)regs.gpr[HOTRAIL_RSP],
-			       (unsigned long long)regs.rflags);
-		}
-		g.target->ops->resume(g.target, &pause);
-		clock_sleep_ms(50);
-	}
-}
-
-/* A pause that does not fit where CPUs are emulated changes nothing, and neither does an answer
- * that comes too late. */
-static bool again(int ret, struct error *err, unsigned *tries)
-{
-	if (linux_bench_again(ret, tries))
-		return true;
-	if (ret) {
-		printf("    %s\n", err->text);
-		show_vcpus();
-	}
-	CU_ASSERT_EQUAL(ret, 0);
-	return false;
-}
-
-static unsigned promote(enum engine_via via)
-{
-	struct engine_promote p = {.via = via};
-	struct engine_result r;
-	struct error err = {0};
-	unsigned tries = 0, applied;
-
-	while (again(engine_promote(e, &p, &r, &err), &err, &tries))
-		;
-	applied = r.applied;
-	engine_result_free(&r);
-	return applied;
-}
-
-/* What a probe sits on is busy and comes with a later turn. */
-static void demote_all(bool storm)
-{
-	struct engine_result r;
-	struct engine_status s;
-	struct error err = {0};
-	unsigned tries = 0, turn;
-
-	for (turn = 0; turn < TRIES * 10; turn++) {
-		while (again(engine_demote(e, NULL, 0, &r, &err), &err, &tries))
-			;
-		engine_result_free(&r);
-		engine_get_status(e, &s);
-		if (!s.promoted && !s.learning)
-			break;
-		CU_ASSERT_TRUE(storm || turn < TRIES);
-		clock_sleep_ms(100);
-	}
-	CU_ASSERT_EQUAL(s.promoted + s.learning, 0);
-	CU_ASSERT_EQUAL(s.quarantined, 0);
-}
-
 static void comes_alive(void)
 {
-	struct bench_options o = {.vcpus = 2, .backend = MACHINE_KVM, .cpl = MACHINE_CPL_AUTO};
 	struct error err = {0};
 	struct agent_state s;
-	int ret;
 
-	o.kernel = getenv("HOTRAIL_KERNEL");
-	o.initrd = getenv("HOTRAIL_AGENT_INITRD");
-	if (!o.kernel || !o.initrd)
-		SUITE_SKIP("HOTRAIL_KERNEL and HOTRAIL_AGENT_INITRD name no guest with an agent");
-	if (machine_probe(MACHINE_KVM, &err))
-		SUITE_SKIP("%s", err.text);
-	ret = linux_bench_open(&g, &o, "", true, &err);
-	if (ret == -ENOTSUP)
-		SUITE_SKIP("%s", err.text);
-	if (ret)
-		printf("    %s\n", err.text);
-	CU_ASSERT_EQUAL_FATAL(ret, 0);
-	g.console.other = stdout;
+	open_programs();
 	CU_ASSERT_EQUAL(agent_ready(g.agent.agent, &err), -ENOTCONN);
 	CU_ASSERT_EQUAL_FATAL(tell("agent"), 0);
 	CU_ASSERT_TRUE_FATAL(wait_health(AGENT_ALIVE, ALIVE_MS));

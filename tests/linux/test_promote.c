@@ -7,8 +7,8 @@
 #include "engine/engine.h"
 
 #define BOOT_MS	      240000
-#define ROUNDS	      40  /* of learning: a sweep of all sites */
-#define CYCLES	      100 /* $HOTRAIL_CYCLES for more */
+#define ROUNDS	      40 /* of learning: a sweep of all sites */
+#define CYCLES	      30
 #define TRIES	      20
 #define BATCH	      200 /* sites in one pause */
 #define GUEST_CMDLINE "console=ttyS0 panic=-1 quiet spectre_v2=retpoline"
@@ -189,18 +189,11 @@ static void open_again(void)
 	CU_ASSERT_NOT_EQUAL(guest->arena.code, code);
 }
 
-static unsigned cycles_asked(void)
-{
-	const char *asked = getenv("HOTRAIL_CYCLES");
-
-	return asked && atoi(asked) > 0 ? (unsigned)atoi(asked) : CYCLES;
-}
-
 /* Every site of the kernel with a learned target, however cold; takes a fresh window. */
 static void cycles(const struct profile *profile)
 {
 	struct engine_config c = {.policy = POLICY_DEFAULT, .sampler = "off"};
-	unsigned count = cycles_asked(), i, tries, promoted = 0, most = 0;
+	unsigned i, tries, promoted = 0, most = 0;
 	uint64_t begin = clock_ns();
 	struct engine_status s;
 	struct engine_result r;
@@ -211,7 +204,7 @@ static void cycles(const struct profile *profile)
 	c.policy.coverage = 1;
 	c.policy.min_calls = 1;
 	CU_ASSERT_EQUAL_FATAL(engine_create(guest, &c, &e, &err), 0);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < CYCLES; i++) {
 		tries = 0;
 		while (again(engine_warm(e, profile, ENGINE_VIA_HOST, &r, &err), &err, &tries))
 			;
@@ -225,9 +218,9 @@ static void cycles(const struct profile *profile)
 	}
 	CU_ASSERT_EQUAL(changed_sites(), 0);
 	CU_ASSERT_TRUE(most >= 100);
-	CU_ASSERT_TRUE(promoted >= most / 2 * count); /* some pauses are too late */
+	CU_ASSERT_TRUE(promoted >= most / 2 * CYCLES); /* some pauses are too late */
 	printf("    %u cycles of up to %u sites, %u promotions in %.1f s, %u pauses did not fit\n",
-	       count, most, promoted, (clock_ns() - begin) / 1e9, timeouts);
+	       CYCLES, most, promoted, (clock_ns() - begin) / 1e9, timeouts);
 	engine_get_status(e, &s);
 	show_status(&s);
 	CU_ASSERT_EQUAL(s.quarantined, 0);
@@ -367,7 +360,5 @@ static const struct suite_test tests[] = {
 
 int main(void)
 {
-	/* A cycle takes less than a second even where CPUs are emulated and others compute too. */
-	return suite_run("linux promote", tests, sizeof(tests) / sizeof(tests[0]),
-			 900 + 2 * cycles_asked());
+	return suite_run("linux promote", tests, sizeof(tests) / sizeof(tests[0]), 960);
 }
