@@ -197,6 +197,27 @@ static bool is_of(const struct pair_set *s, const struct pair_declared *d, const
 	return s == ctx;
 }
 
+static bool changing(const struct pair_set *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->npairs; i++)
+		if (s->pair[i].changing)
+			return true;
+	return false;
+}
+
+/* Who changes one of them goes on with it afterwards: the set has to stay for as long, also where
+ * that pair leads nowhere, or the change has failed. */
+static void wait_for_changes(const struct pair_set *s)
+{
+	while (changing(s)) {
+		mutex_unlock(&hotrail_lock);
+		msleep(20);
+		mutex_lock(&hotrail_lock);
+	}
+}
+
 void hotrail_pairs_unregister(const struct hotrail_pairs *p)
 {
 	struct pair_set *s;
@@ -206,6 +227,8 @@ void hotrail_pairs_unregister(const struct hotrail_pairs *p)
 	if (s) {
 		s->leaving = true;
 		pairs_restore_surely(is_of, s, s->owner->name);
+		/* None can begin any more: all lead nowhere, or are lost. */
+		wait_for_changes(s);
 		drop(s);
 	}
 	mutex_unlock(&hotrail_lock);
@@ -227,16 +250,6 @@ static struct pair_set *set_owned_by(const struct module *mod)
 	return NULL;
 }
 
-static bool changing(const struct pair_set *s)
-{
-	u32 i;
-
-	for (i = 0; i < s->npairs; i++)
-		if (s->pair[i].changing)
-			return true;
-	return false;
-}
-
 /* It should have taken its slots back; they go with it, whatever is on them. */
 static void take_back(struct pair_set *s)
 {
@@ -244,13 +257,24 @@ static void take_back(struct pair_set *s)
 
 	pr_warn("module %s leaves with its pairs declared\n", s->owner->name);
 	s->leaving = true;
-	while (changing(s)) {
-		mutex_unlock(&hotrail_lock);
-		msleep(20);
-		mutex_lock(&hotrail_lock);
-	}
-	counts.undone += pairs_restore_some(is_of, s, &left);
+	do { /* others may lead back meanwhile what was probed at first */
+		wait_for_changes(s);
+		counts.undone += pairs_restore_some(is_of, s, &left);
+		pairs_grace(); /* nobody is in a program that is not its own, which may go next */
+	} while (changing(s));
 	drop(s);
+}
+
+static bool named_in(const struct module *mod)
+{
+	struct pair_set *s;
+	u32 i;
+
+	list_for_each_entry(s, &pair_sets, list)
+		for (i = 0; i < s->nprograms; i++)
+			if (modules_text_of(mod, s->program[i], 1))
+				return true;
+	return false;
 }
 
 void pairs_module_leaves(const struct module *mod)
@@ -260,6 +284,8 @@ void pairs_module_leaves(const struct module *mod)
 
 	while ((s = set_owned_by(mod)))
 		take_back(s);
+	if (!named_in(mod))
+		return;
 	pairs_restore_surely(leads_into, mod, mod->name);
 	list_for_each_entry(s, &pair_sets, list)
 		for (i = 0; i < s->nprograms; i++)

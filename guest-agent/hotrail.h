@@ -112,6 +112,9 @@ struct poke_job {
 /* Ascending by address. Adds to *rounds and *ns; each job that changed memory changed its site. */
 void poke_run(struct poke_job *jobs, u32 n, u32 *rounds, u64 *ns);
 bool poke_read(unsigned long addr, void *to, u32 len); /* false: not mapped. Any context. */
+/* Is there a probe on a slot, or so shortly before it that the jump which the kernel makes of it
+ * may lie over the slot? Any context; true for a moment only, but where probes are kept away. */
+bool poke_slot_probed(unsigned long addr, u32 len);
 
 /* --- check.c: may this be poked? locked --- */
 /* Fills the jobs; those that pass have status AGENT_OK and a site. `learn`: each has a table. */

@@ -92,6 +92,13 @@ u32 pairs_programs(u32 set, u32 first, u64 *out, u32 room, u32 *filled)
 
 /* --- a change --- */
 
+void pairs_grace(void)
+{
+	mutex_unlock(&hotrail_lock);
+	grace();
+	mutex_lock(&hotrail_lock);
+}
+
 struct change {
 	struct pair_declared *d;
 	u64 want;
@@ -101,15 +108,24 @@ struct change {
 	u8 status;
 };
 
-/* What is there must be what we left there. */
+static bool probed(const struct pair *p)
+{
+	return poke_slot_probed(p->target, PAIR_SLOT) ||
+	       (p->bypass && poke_slot_probed(p->bypass, PAIR_SLOT));
+}
+
+/* What is there must be what we left there, or what a probe puts over it for a time. */
 static u8 plan(struct change *c)
 {
+	bool probe = probed(&c->d->pair); /* before looking, as it may go at any time */
 	u64 program;
 	enum pair_state state = pairs_look(c->d, &program);
 
 	if (state == PAIR_BUSY || c->d->changing)
 		return AGENT_BUSY;
-	if (state > PAIR_DIRECT || program != c->d->program || c->d->lost)
+	if (state > PAIR_DIRECT || program != c->d->program)
+		return probe ? AGENT_BUSY : AGENT_MISMATCH;
+	if (c->d->lost)
 		return AGENT_MISMATCH;
 	c->n = pair_plan(&c->d->pair, state, program, c->want, c->step);
 	c->ours = c->d->changing = true;
@@ -149,11 +165,8 @@ static void take_step(struct change *c, u32 n, u32 s, struct poke_job *jobs, u32
 		if (c[i].status == AGENT_READBACK)
 			c[i].d->lost = true;
 	}
-	if (!wait)
-		return;
-	mutex_unlock(&hotrail_lock);
-	grace();
-	mutex_lock(&hotrail_lock);
+	if (wait)
+		pairs_grace();
 }
 
 static void take_steps(struct change *c, u32 n, struct poke_job *jobs, u32 *rounds, u64 *ns)
@@ -301,12 +314,10 @@ void pairs_retry(void)
 
 void pairs_restore_surely(pairs_chooser which, const void *ctx, const char *name)
 {
-	u32 undone, left, tries = 0, all = 0;
+	u32 left, tries = 0;
 
 	for (;;) {
-		undone = pairs_restore_some(which, ctx, &left);
-		counts.undone += undone;
-		all += undone;
+		counts.undone += pairs_restore_some(which, ctx, &left);
 		if (!left)
 			break;
 		if (tries++ % 50 == 0)
@@ -316,10 +327,7 @@ void pairs_restore_surely(pairs_chooser which, const void *ctx, const char *name
 		msleep(200);
 		mutex_lock(&hotrail_lock);
 	}
-	if (!all)
-		return;
-	/* Whoever is in a program, which a single jump may just have led to, goes first. */
-	mutex_unlock(&hotrail_lock);
-	grace();
-	mutex_lock(&hotrail_lock);
+	/* Whoever is in a program goes first. A single jump may just have led there, whether it was
+	 * led back here or a moment ago, because the host asked for it. */
+	pairs_grace();
 }

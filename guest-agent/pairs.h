@@ -45,6 +45,7 @@ typedef bool (*pairs_chooser)(const struct pair_set *s, const struct pair_declar
 			      const void *ctx);
 u32 pairs_restore_some(pairs_chooser which, const void *ctx, u32 *left);
 u32 pairs_restore(u32 *left); /* all */
+void pairs_grace(void);	      /* lets go of the lock */
 void pairs_retry(void);	      /* those that waited for a probe to go */
 /* Nothing else will do: what they lead to is about to go. Lets go of the lock between two tries;
  * afterwards nobody is in a program that they led to. */

@@ -46,14 +46,8 @@ static void unlock_text(void)
 #endif
 }
 
-/*
- * Is there a probe on what is to be poked? Over a slot there may also lie the jump that the kernel
- * makes of a probe shortly before it, which executes a copy of what it lies over.
- */
-static bool probed(const struct poke_job *j)
+static bool probe_in(unsigned long addr, unsigned long end)
 {
-	unsigned long addr = j->site ? j->addr : j->addr - PROBE_REACH;
-	unsigned long end = j->site ? j->addr + 1 : j->addr + j->len;
 	bool is = false;
 
 	preempt_disable();
@@ -61,6 +55,18 @@ static bool probed(const struct poke_job *j)
 		is = kernel.get_kprobe((void *)addr);
 	preempt_enable();
 	return is;
+}
+
+/* The jump that the kernel makes of a probe executes a copy of what it lies over. */
+bool poke_slot_probed(unsigned long addr, u32 len)
+{
+	return probe_in(addr - PROBE_REACH, addr + len);
+}
+
+/* Is there a probe on what is to be poked? */
+static bool probed(const struct poke_job *j)
+{
+	return j->site ? probe_in(j->addr, j->addr + 1) : poke_slot_probed(j->addr, j->len);
 }
 
 /* Is everything as it should be, now that nobody else can change it? */
