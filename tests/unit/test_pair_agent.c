@@ -121,6 +121,31 @@ static void test_one_that_is_lost(void)
 	end_pairs();
 }
 
+static int deny(struct fake_target *t, enum fake_access access, gva_t gva, size_t len)
+{
+	(void)t;
+	(void)gva;
+	(void)len;
+	return access == FAKE_READ;
+}
+
+/* The host cannot read there, and for a time the agent does not read for it either. */
+static void test_one_that_is_lost_where_nobody_else_reads(void)
+{
+	begin_pairs(false);
+	f.access = deny;
+	CU_ASSERT_EQUAL(set(PROGRAM), 0);
+	agent.s.health = AGENT_LOST;
+	CU_ASSERT_EQUAL(led_to(PAIR_FOREIGN), 0);
+	CU_ASSERT_EQUAL(set(PROGRAM_2), -ENOTCONN);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	agent.s.health = AGENT_ALIVE;
+	CU_ASSERT_EQUAL(set(PROGRAM_2), 0); /* it is not held against the pair */
+	CU_ASSERT_EQUAL(set(0), 0);
+	CU_ASSERT_EQUAL(memcmp(before, f.memory, FAKE_TEXT), 0);
+	end_pairs();
+}
+
 static void test_one_that_lies(void)
 {
 	begin_pairs(false);
@@ -197,6 +222,7 @@ static const struct suite_test tests[] = {
 	{"leads, updates and removes", test_leads_updates_and_removes},
 	{"what it refuses", test_what_it_refuses},
 	{"one that is lost", test_one_that_is_lost},
+	{"one that is lost where nobody else reads", test_one_that_is_lost_where_nobody_else_reads},
 	{"one that lies", test_one_that_lies},
 	{"declared where no kernel text is", test_declared_where_no_kernel_text_is},
 	{"the journal", test_the_journal},

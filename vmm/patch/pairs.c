@@ -10,17 +10,38 @@
 
 #define TEXT_FLOOR 0xffffffff80000000ull /* kernel and modules live in the top 2 GiB */
 
-enum pair_state pairs_look(struct pairs *p, size_t i, gva_t *program)
+/* 0, or why it is unreadable now. */
+static int read_pair(struct pairs *p, size_t i, enum pair_state *state, gva_t *program)
 {
 	const struct pair *pair = &p->list[i];
 	uint8_t bypass[PAIR_SLOT] = {0}, target[PAIR_SLOT];
 	struct applier *a = p->applier;
+	int rc = pair->bypass ? a->ops->look(a, pair->bypass, bypass, PAIR_SLOT) : 0;
 
+	if (!rc)
+		rc = a->ops->look(a, pair->target, target, PAIR_SLOT);
 	*program = 0;
-	if ((pair->bypass && a->ops->look(a, pair->bypass, bypass, PAIR_SLOT)) ||
-	    a->ops->look(a, pair->target, target, PAIR_SLOT))
-		return PAIR_FOREIGN;
-	return pair_classify(pair, bypass, target, program);
+	*state = rc ? PAIR_FOREIGN : pair_classify(pair, bypass, target, program);
+	return rc;
+}
+
+enum pair_state pairs_look(struct pairs *p, size_t i, gva_t *program)
+{
+	enum pair_state state;
+
+	(void)read_pair(p, i, &state, program);
+	return state;
+}
+
+/* It says nothing about the pair, so nothing is held against it. */
+static int unreadable(const struct pairs *p, size_t i, int rc, struct error *err)
+{
+	bool later = rc == -ENOTCONN || rc == -ETIMEDOUT;
+
+	return error_set(err, later ? HOTRAIL_EXIT_BUSY : HOTRAIL_EXIT_FAILED, rc,
+			 "the pair whose target is at 0x%llx cannot be read%s",
+			 (unsigned long long)p->list[i].target,
+			 later ? ", as the guest's agent does not answer: try again later" : "");
 }
 
 enum pair_state pairs_state(struct pairs *p, size_t i, gva_t *program)
@@ -188,7 +209,9 @@ static int lead(struct pairs *p, size_t i, const struct pair_step *steps, unsign
 	p->quarantined[i] |= rc == -EUCLEAN;
 	if (rc)
 		return rc;
-	state = pairs_look(p, i, &program);
+	rc = read_pair(p, i, &state, &program);
+	if (rc)
+		return unreadable(p, i, rc, err);
 	if (state > PAIR_BUSY || (state != PAIR_BUSY && program != want)) {
 		p->quarantined[i] = true;
 		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
@@ -244,13 +267,16 @@ static int set_locked(struct pairs *p, size_t i, gva_t want, struct pair_done *d
 	enum pair_state state;
 	gva_t program;
 	unsigned n;
+	int rc;
 
 	if (p->quarantined[i])
 		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
 				 "the pair whose target is at 0x%llx is in quarantine: memory and "
 				 "what was written there disagree",
 				 (unsigned long long)p->list[i].target);
-	state = pairs_look(p, i, &program);
+	rc = read_pair(p, i, &state, &program);
+	if (rc)
+		return unreadable(p, i, rc, err);
 	if (state == PAIR_BUSY)
 		return error_set(err, HOTRAIL_EXIT_BUSY, -EBUSY,
 				 "the pair whose target is at 0x%llx is %s: try again later",
