@@ -127,7 +127,7 @@ static void test_lies(void)
 		{0x7f0000000000ull, 4096, -EINVAL},
 		{MODULE, 0, -EINVAL},
 		{MODULE + 8, 4096, -EINVAL},
-		{MODULE, (64ull << 20) + 4096, -EINVAL},
+		{MODULE, (32ull << 20) + 4096, -EINVAL},
 		{0xffffffffff000000ull, 4096, -EINVAL},
 		{0xfffffffffefff000ull, 8192, -EINVAL},
 		{MODULE, UINT64_MAX, -EINVAL},
@@ -206,11 +206,53 @@ static void test_no_room(void)
 	teardown();
 }
 
+/* One page of memory, mapped everywhere: what looks like 34 MiB costs the guest nothing. */
+static void test_text_all_together(void)
+{
+	static const uint8_t movabs[10] = {0x48, 0xb8}; /* the longest: less to decode here */
+	const uint64_t most = 32ull << 20, table = 2 << 20;
+	unsigned i;
+
+	setup();
+	memset(f.ram + FX_MODPAGE, 0x90, 4096);
+	for (i = 0; i + sizeof(movabs) <= 4096; i += sizeof(movabs))
+		memcpy(f.ram + FX_MODPAGE + i, movabs, sizeof(movabs));
+	for (i = 0; i < 512; i++)
+		fx_put64(&f, FX_MODTABLE + 8 * i, FX_MODPAGE | 0x61);
+	for (i = 0; i < 17; i++)
+		fx_put64(&f, FX_PHYS + FX_FIXMAP + 8 * i, FX_MODTABLE | 0x63);
+	CU_ASSERT_EQUAL(add(MODULE, most - 4096, 5, "big"), 0);
+	CU_ASSERT_EQUAL(add(MODULE + most, 8192, 6, "more"), -ENOSPC);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "with module more there are more than 32 MiB"));
+	CU_ASSERT_EQUAL(add(MODULE + most, 4096, 7, "last"), 0);
+	g->ops->module_remove(g, 5, NULL, NULL);
+	CU_ASSERT_EQUAL(add(MODULE, table, 8, "again"), 0);
+	teardown();
+}
+
+static void test_many_functions(void)
+{
+	struct guest_function fn = {.size = 16, .name = "f"};
+	unsigned i;
+
+	setup();
+	CU_ASSERT_EQUAL(add(MODULE, 4096, 5, "vfat"), 0);
+	for (i = 256; i--;) {
+		fn.start = MODULE + 16 * i;
+		g->ops->module_name(g, &fn, 1);
+	}
+	for (i = 0; i < 256; i++)
+		CU_ASSERT_STRING_EQUAL(name_of(MODULE + 16 * i + 1), "[vfat] f+0x1");
+	teardown();
+}
+
 static const struct suite_test tests[] = {
 	{"a module comes and goes", test_comes_and_goes},
 	{"its address comes again", test_address_again},
 	{"modules that cannot be", test_lies},
 	{"functions that have names", test_names},
+	{"many functions", test_many_functions},
 	{"no room for all sites", test_no_room},
+	{"all text together has a limit", test_text_all_together},
 };
 SUITE_MAIN("linux_modules", tests, 60)

@@ -13,8 +13,10 @@
 
 #include "guest/linux_state.h"
 
-#define PAGE	 4096
-#define TEXT_MAX (64ull << 20) /* of one module; the largest of Linux 6.12 has a tenth of that */
+#define PAGE 4096
+/* Of one module, of which the largest of Linux 6.12 has a fifth, and of all: a guest that maps one
+ * page everywhere would have us decode the whole gigabyte again and again. */
+#define TEXT_MAX (32ull << 20)
 #define CHUNK	 32768
 
 void linux_modules_init(struct linux_guest *l)
@@ -99,6 +101,17 @@ static int allocate(struct linux_modules *ms, struct error *err)
 	return error_set(err, HOTRAIL_EXIT_FAILED, -ENOMEM, "no memory for the guest's modules");
 }
 
+/* All together. */
+static uint64_t text_bytes(const struct linux_modules *ms)
+{
+	uint64_t all = 0;
+	size_t i;
+
+	for (i = 0; i < ms->count; i++)
+		all += ms->list[i].size;
+	return all;
+}
+
 static int insert(struct linux_modules *ms, const struct guest_module *m, struct error *err)
 {
 	size_t at;
@@ -113,6 +126,10 @@ static int insert(struct linux_modules *ms, const struct guest_module *m, struct
 		return error_set(err, HOTRAIL_EXIT_REFUSED, -EEXIST,
 				 "module %s is said to be where module %s is", m->name,
 				 ms->list[at].name);
+	if (text_bytes(ms) + m->text_size > TEXT_MAX)
+		return error_set(err, HOTRAIL_EXIT_FAILED, -ENOSPC,
+				 "with module %s there are more than %llu MiB of module text",
+				 m->name, TEXT_MAX >> 20);
 	memmove(ms->list + at + 1, ms->list + at, (ms->count++ - at) * sizeof(*ms->list));
 	ms->list[at] = (struct linux_module){
 		.text = m->text, .size = m->text_size, .id = m->id, .name = keep_name(ms, m->name)};
@@ -281,6 +298,20 @@ static size_t function_at(const struct linux_module *m, gva_t addr)
 	return low;
 }
 
+#define FUNCTIONS_MORE 16 /* most modules have few functions with sites */
+
+static bool room_for_one(struct linux_module *m)
+{
+	struct linux_function *grown;
+
+	if (m->functions_count % FUNCTIONS_MORE)
+		return true;
+	grown = reallocarray(m->functions, m->functions_count + FUNCTIONS_MORE, sizeof(*grown));
+	if (grown)
+		m->functions = grown;
+	return grown != NULL;
+}
+
 static void add_function(struct linux_module *m, const struct guest_function *f)
 {
 	size_t at = function_at(m, f->start), n = m->functions_count;
@@ -291,9 +322,7 @@ static void add_function(struct linux_module *m, const struct guest_function *f)
 		return;
 	if (at < n && m->functions[at].start < f->start + f->size)
 		return; /* known, or a lie */
-	if (!m->functions)
-		m->functions = calloc(LINUX_FUNCTIONS_MAX, sizeof(*m->functions));
-	if (!m->functions || n == LINUX_FUNCTIONS_MAX || !(name = strdup(f->name)))
+	if (n == LINUX_FUNCTIONS_MAX || !room_for_one(m) || !(name = strdup(f->name)))
 		return;
 	clean(name);
 	memmove(m->functions + at + 1, m->functions + at, (n - at) * sizeof(*m->functions));
