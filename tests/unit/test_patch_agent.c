@@ -204,6 +204,20 @@ static void sites_become_known(void)
 	teardown();
 }
 
+/* What comes where one went is another site, of which the agent has not heard. */
+static void another_site_in_its_place_is_not_known(void)
+{
+	const uint32_t site = 1;
+
+	begin();
+	CU_ASSERT_EQUAL(promote_all(PATCH_WAY_AGENT, 0, 2), 0);
+	patch_sites_go(p, &site, 1);
+	patch_site_came(p, site);
+	CU_ASSERT(p->place[PATCH_WAY_AGENT].own[0].known);
+	CU_ASSERT_FALSE(p->place[PATCH_WAY_AGENT].own[1].known);
+	teardown();
+}
+
 static void lies(struct agent_hello_reply hello, int rc)
 {
 	struct agent_hello_reply honest = agent.s.hello;
@@ -407,6 +421,7 @@ static const struct suite_test tests[] = {
 	{"switching the way keeps promotions", switching_the_way_keeps_promotions},
 	{"what the agent knows takes one message", what_the_agent_knows_takes_one_message},
 	{"sites become known", sites_become_known},
+	{"another site in its place is not known", another_site_in_its_place_is_not_known},
 	{"a thousand alternations leave nothing behind",
 	 a_thousand_alternations_leave_nothing_behind},
 	{"refusals have their reasons", refusals_have_their_reasons},

@@ -133,6 +133,8 @@ void patch_reconcile(struct patcher *p, struct patch_reconciled *r);
  */
 void patch_site_came(struct patcher *p, uint32_t site);
 void patch_sites_go(struct patcher *p, const uint32_t *sites, size_t n);
+/* Is it led to a track, or may a request that nobody answered still lead it there? */
+bool patch_site_led(const struct patcher *p, uint32_t site);
 
 /* Give back blocks that no site leads to: only an agent can, which waits until nobody is inside.
  * How many. */

@@ -27,7 +27,7 @@ struct patch_slot { /* one a site */
 struct patch_own {	     /* what a site has of one way, for its life */
 	int32_t miss, table; /* see patcher_address(); 0 = not allocated */
 	uint32_t tracks;     /* newest block: index + 1, 0 = none */
-	bool known;	     /* changed by this way before */
+	bool known;	     /* changed by this way before, since it came */
 };
 
 struct patch_place {		 /* one a way */

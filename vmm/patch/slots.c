@@ -14,9 +14,10 @@ void patch_site_came(struct patcher *p, uint32_t site)
 	p->counts[PATCH_ORIGINAL][PATCH_WAY_HOST]++;
 }
 
-/* Were its bytes, as the journal has it, other ones than the original? */
-static bool is_led(const struct patch_slot *slot)
+bool patch_site_led(const struct patcher *p, uint32_t site)
 {
+	const struct patch_slot *slot = &p->slots[site];
+
 	return slot->now.state != PATCH_ORIGINAL || slot->doubt;
 }
 
@@ -37,21 +38,26 @@ static void tell_journal(struct patcher *p, const uint32_t *sites, size_t n)
 	size_t i, count = 0;
 
 	for (i = 0; in && i < n; i++)
-		if (is_led(&p->slots[sites[i]]))
+		if (patch_site_led(p, sites[i]))
 			describe(p, sites[i], &in[count++]);
 	if (count && !journal_intend(p->journal, in, count, NULL))
 		(void)journal_commit(p->journal, NULL, 0, (unsigned)count, 0, 0, NULL);
 	free(in);
 }
 
-/* Nobody may be given these blocks before a grace period: patch_reclaim() sees to it. */
+/* Nobody may be given these blocks before a grace period: patch_reclaim() sees to it. Counters stay
+ * for the slot's next site, of which the agent has not heard. */
 static void give_up_tracks(struct patcher *p, enum patch_way way, uint32_t site)
 {
 	struct patch_place *place = &p->place[way];
+	struct patch_own *own = place->own ? &place->own[site] : NULL;
 	uint32_t track;
 
-	while (place->own && (track = place->own[site].tracks)) {
-		place->own[site].tracks = p->tracks[track - 1].next;
+	if (!own)
+		return;
+	own->known = false;
+	while ((track = own->tracks)) {
+		own->tracks = p->tracks[track - 1].next;
 		p->tracks[track - 1].next = place->ownerless;
 		place->ownerless = track;
 	}
