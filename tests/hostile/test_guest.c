@@ -104,7 +104,7 @@ static void engine_meets_it(void)
 	}
 	engine_get_status(e, &s);
 	CU_ASSERT(s.promoted + s.learning + s.quarantined <= 1);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &result, NULL), 0);
 	engine_result_free(&result);
 	engine_destroy(e);
 	yard_command(r.i->yard, YARD_CMD_WORK);
@@ -262,7 +262,7 @@ static void hangs(void)
 	CU_ASSERT_EQUAL(engine_promote(e, &p, &result, NULL), 0);
 	engine_result_free(&result);
 	state_is_sane(e);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &result, NULL), 0);
 	engine_result_free(&result);
 	engine_destroy(e);
 	CU_ASSERT_EQUAL(machine_wait_end(r.i->machine, 0, &(struct machine_report){0}), 0);

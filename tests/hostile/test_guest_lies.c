@@ -89,7 +89,7 @@ static void scribbles_over_counters(void)
 		state_is_sane(e);
 		if (n % 2 == 0)
 			continue;
-		CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &result, NULL), 0);
+		CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &result, NULL), 0);
 		engine_result_free(&result);
 	}
 	engine_follow(e, true);

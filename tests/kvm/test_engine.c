@@ -134,12 +134,12 @@ static void promote_then_demote(void)
 	CU_ASSERT_EQUAL(engine_verify(r.e, &v, NULL), 0);
 	CU_ASSERT_EQUAL(v.differ + v.unreadable, 0);
 
-	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, 0, &result, NULL), 0);
 	CU_ASSERT_EQUAL(result.failed + result.skipped, 0);
 	engine_result_free(&result);
 	CU_ASSERT_EQUAL(changed_sites(&r), 0);
 	/* Again: nothing left to do is no error. */
-	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, 0, &result, NULL), 0);
 	CU_ASSERT_EQUAL(result.count, 0);
 	engine_result_free(&result);
 	finish(&r);
@@ -226,7 +226,7 @@ static void one_named_site(void)
 	site = rows[0].index;
 	CU_ASSERT_EQUAL(rows[0].patch.state, PATCH_PROMOTED);
 	free(rows);
-	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, 0, &result, NULL), 0);
 	engine_result_free(&result);
 
 	p.sites = &site;
@@ -234,13 +234,13 @@ static void one_named_site(void)
 	CU_ASSERT_EQUAL(result.applied, 1);
 	engine_result_free(&result);
 	CU_ASSERT_EQUAL(changed_sites(&r), 1);
-	CU_ASSERT_EQUAL(engine_demote(r.e, &site, 1, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(r.e, &site, 1, 0, &result, NULL), 0);
 	engine_result_free(&result);
 	CU_ASSERT_EQUAL(changed_sites(&r), 0);
 
 	site = UINT32_MAX;
 	CU_ASSERT_EQUAL(engine_promote(r.e, &p, &result, NULL), -EINVAL);
-	CU_ASSERT_EQUAL(engine_demote(r.e, &site, 1, &result, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(engine_demote(r.e, &site, 1, 0, &result, NULL), -EINVAL);
 	finish(&r);
 }
 
@@ -313,7 +313,7 @@ static void ten_thousand_under_load(void)
 	clock_sleep_ms(200);
 	promote(&r, &result);
 	engine_result_free(&result);
-	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, &result, NULL), 0);
+	CU_ASSERT_EQUAL(engine_demote(r.e, NULL, 0, 0, &result, NULL), 0);
 	engine_result_free(&result);
 	CU_ASSERT_EQUAL_FATAL(engine_get_rows(r.e, &rows, &n, NULL), 0);
 	engine_destroy(r.e);

@@ -128,7 +128,7 @@ static void check_forgotten(unsigned changed)
 	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_REFUSED);
 	CU_ASSERT_EQUAL(engine_may_promote(engine, &err), -ESTALE);
 	CU_ASSERT_EQUAL(engine_verify(engine, &v, &err), -ESTALE);
-	CU_ASSERT_EQUAL(engine_demote(engine, NULL, 0, &r, &err), 0);
+	CU_ASSERT_EQUAL(engine_demote(engine, NULL, 0, 0, &r, &err), 0);
 	CU_ASSERT_EQUAL(r.applied, 0);
 	engine_result_free(&r);
 	CU_ASSERT_EQUAL_FATAL(engine_get_rows(engine, &rows, &n, &err), 0);
@@ -198,7 +198,7 @@ static void one_look_is_not_enough(void)
 	CU_ASSERT_EQUAL(v.differ, 0);
 	CU_ASSERT_EQUAL(promoted(), before);
 	do {
-		CU_ASSERT_EQUAL(engine_demote(engine, NULL, 0, &r, &err), 0);
+		CU_ASSERT_EQUAL(engine_demote(engine, NULL, 0, 0, &r, &err), 0);
 		engine_result_free(&r);
 	} while (promoted() && ++tries < 20);
 	CU_ASSERT_EQUAL(changed_sites(), 0);

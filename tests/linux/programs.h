@@ -141,7 +141,7 @@ static inline void demote_all(bool storm)
 	unsigned tries = 0, turn;
 
 	for (turn = 0; turn < TRIES * 10; turn++) {
-		while (again(engine_demote(e, NULL, 0, &r, &err), &err, &tries))
+		while (again(engine_demote(e, NULL, 0, 0, &r, &err), &err, &tries))
 			;
 		engine_result_free(&r);
 		engine_get_status(e, &s);

@@ -163,7 +163,7 @@ static void demote_all(struct engine *e)
 	unsigned tries = 0, failed;
 
 	do {
-		while (again(engine_demote(e, NULL, 0, &r, &err), &err, &tries))
+		while (again(engine_demote(e, NULL, 0, 0, &r, &err), &err, &tries))
 			;
 		failed = r.failed;
 		CU_ASSERT_EQUAL(r.skipped, 0);

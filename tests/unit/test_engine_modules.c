@@ -254,7 +254,7 @@ static void come_and_are_promoted(void)
 	CU_ASSERT_EQUAL(st.pauses, 0);
 	verified(SITES + 2 * IN_EACH);
 	engine_result_free(&res);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &res, &err), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &res, &err), 0);
 	CU_ASSERT_EQUAL(res.by[PATCH_WAY_AGENT], IN_EACH);
 	verified(SITES + 2 * IN_EACH);
 	CU_ASSERT_EQUAL(status()->agent.arena_used[0], 0);
@@ -324,7 +324,7 @@ static void go_with_their_module(void)
 	CU_ASSERT(blocks >= 2 * IN_EACH);
 	CU_ASSERT(st.agent.arena_used[0] > 0);
 	engine_result_free(&res);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &res, &err), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &res, &err), 0);
 	CU_ASSERT_EQUAL(agent.reclaims, reclaimed + 1);
 	CU_ASSERT_EQUAL(status()->agent.arena_used[0], 0);
 	end();
@@ -445,6 +445,13 @@ static void a_number_is_not_taken_for_another_site(void)
 	insmod(6, MODULE + MODULE_SIZE, "vfat"); /* in the same slots */
 	CU_ASSERT_EQUAL(engine_promote(e, &q, &res, &err), -EAGAIN);
 	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	CU_ASSERT_EQUAL(engine_demote(e, &site, 1, q.as_of, &res, &err), -EAGAIN);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	CU_ASSERT_EQUAL(engine_demote(e, &site, 1, f.guest.sites.changes, &res, &err), 0);
+	engine_result_free(&res);
+	site = 0; /* in core text a number is for ever */
+	CU_ASSERT_EQUAL(engine_demote(e, &site, 1, q.as_of, &res, &err), 0);
+	site = SITES;
 	rmmod();
 	q.as_of = 0;
 	CU_ASSERT_EQUAL(engine_promote(e, &q, &res, &err), -EINVAL); /* no such site */

@@ -111,7 +111,7 @@ static void another_way_takes_nothing_away(void)
 	CU_ASSERT_EQUAL(status()->promoted_by[PATCH_WAY_HOST], n);
 	CU_ASSERT_EQUAL(agent.pokes, 0);
 	engine_result_free(&res);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &res, &err), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &res, &err), 0);
 	CU_ASSERT_EQUAL(res.by[PATCH_WAY_HOST], n);
 	CU_ASSERT_EQUAL(warm_by(SITES, ENGINE_VIA_AGENT), 0);
 	CU_ASSERT_EQUAL(res.by[PATCH_WAY_AGENT], n);
@@ -182,7 +182,7 @@ static void demoting_all_gives_the_arena_back(void)
 	CU_ASSERT(status()->agent.arena_used[0] > 0);
 	engine_result_free(&res);
 	engine_follow(e, true);
-	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, &res, &err), 0);
+	CU_ASSERT_EQUAL(engine_demote(e, NULL, 0, 0, &res, &err), 0);
 	CU_ASSERT_EQUAL(res.by[PATCH_WAY_AGENT], st.promoted);
 	CU_ASSERT_EQUAL(agent.reclaims, 1);
 	CU_ASSERT_FALSE(status()->follow); /* what was undone stays undone */

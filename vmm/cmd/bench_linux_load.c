@@ -82,7 +82,7 @@ static int demote(struct load *l, struct error *err)
 	int ret;
 
 	do {
-		ret = engine_demote(l->g->engine, NULL, 0, &r, err);
+		ret = engine_demote(l->g->engine, NULL, 0, 0, &r, err);
 		engine_result_free(&r);
 	} while (linux_bench_again(ret, &tries));
 	l->busy += tries;

@@ -55,7 +55,7 @@ static int promote_phase(struct yard_bench *b, struct error *err)
 	int ret;
 
 	bench_release(g);
-	ret = engine_demote(g->engine, NULL, 0, &r, err);
+	ret = engine_demote(g->engine, NULL, 0, 0, &r, err);
 	if (!ret)
 		engine_result_free(&r);
 	clock_sleep_ms(300);

@@ -268,7 +268,7 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 	struct monitor *m = ctx;
 	struct engine *engine;
 	struct guest *guest;
-	uint64_t as_of; /* whatever is there now has its original bytes to go back to */
+	uint64_t as_of = 0;
 	uint32_t *sites;
 	size_t n;
 	int r = only(arguments, "all sites", err);
@@ -279,7 +279,7 @@ static int demote(void *ctx, const json_t *arguments, json_t **ret, struct error
 		r = get_what(guest, engine, arguments, "all", &sites, &n, &as_of, err);
 	if (r)
 		return r;
-	r = engine_demote(engine, sites, n, &result, err);
+	r = engine_demote(engine, sites, n, as_of, &result, err);
 	if (r)
 		engine_result_free(&result);
 	else

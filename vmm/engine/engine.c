@@ -201,14 +201,15 @@ static int promote_locked(struct engine *e, const struct engine_promote *p, stru
 }
 
 /* The number of a site in a module may be that of another one by now. */
-static int check_as_of(const struct engine *e, const struct engine_promote *p, struct error *err)
+static int check_as_of(const struct engine *e, const uint32_t *sites, size_t n, uint64_t as_of,
+		       struct error *err)
 {
 	size_t i;
 
-	if (!p->as_of || p->as_of == e->guest->sites.changes)
+	if (!as_of || as_of == e->guest->sites.changes)
 		return 0;
-	for (i = 0; i < p->nsites; i++)
-		if (modules_has(e, p->sites[i]))
+	for (i = 0; i < n; i++)
+		if (modules_has(e, sites[i]))
 			return error_set(err, HOTRAIL_EXIT_BUSY, -EAGAIN,
 					 "modules came or went just now: ask again");
 	return 0;
@@ -241,7 +242,7 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 		ret = check_sites(e, p->sites, p->nsites, err);
 	}
 	if (!ret)
-		ret = check_as_of(e, p, err);
+		ret = check_as_of(e, p->sites, p->nsites, p->as_of, err);
 	e->via = p->via ? p->via : e->config.via;
 	if (!ret && !p->dry_run)
 		ret = via_check(e, e->via, err);
@@ -323,8 +324,8 @@ out_free:
 	return ret;
 }
 
-int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
-		  struct error *err)
+int engine_demote(struct engine *e, const uint32_t *sites, size_t n, uint64_t as_of,
+		  struct engine_result *r, struct error *err)
 {
 	int ret;
 
@@ -332,6 +333,8 @@ int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engi
 	pthread_mutex_lock(&e->lock);
 	via_look(e);
 	ret = check_sites(e, sites, n, err);
+	if (!ret)
+		ret = check_as_of(e, sites, n, as_of, err);
 	if (!ret) {
 		e->follow = false;
 		ret = engine_demote_locked(e, sites, n, r, err);

@@ -160,9 +160,10 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
  */
 void engine_hold_sites(struct engine *e);
 void engine_release_sites(struct engine *e);
-/* sites NULL = all. Turns following off, so that what was undone stays undone. */
-int engine_demote(struct engine *e, const uint32_t *sites, size_t n, struct engine_result *r,
-		  struct error *err);
+/* sites NULL = all; `as_of` as in struct engine_promote. Turns following off, so that what was
+ * undone stays undone. */
+int engine_demote(struct engine *e, const uint32_t *sites, size_t n, uint64_t as_of,
+		  struct engine_result *r, struct error *err);
 /* 0, or why engine_promote() would refuse this guest. */
 int engine_may_promote(struct engine *e, struct error *err);
 void engine_follow(struct engine *e, bool on);
