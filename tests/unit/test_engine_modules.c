@@ -16,6 +16,7 @@ static struct engine_row *rows;
 static size_t nrows;
 static unsigned host_writes; /* into modules' text */
 static gva_t gone;	     /* a page that is not mapped any more */
+static gva_t torn;	     /* a module that cannot be read to its end */
 
 /* --- a guest with modules: as linux_modules.c, in small --- */
 
@@ -37,6 +38,8 @@ static void fake_take(void *ctx, const struct site *s)
 	uint32_t index;
 
 	CU_ASSERT_EQUAL_FATAL(site_table_put(&w->g->sites, s, &index), 0);
+	if (s->addr - torn < MODULE_SIZE)
+		return;
 	w->found->sites++;
 	w->fn(w->ctx, &index, 1);
 }
@@ -57,7 +60,10 @@ static int fake_module_add(struct guest *g, const struct guest_module *m, struct
 	there[i].text = m->text;
 	there[i].id = m->id;
 	site_search(&s, fake_bytes(&f, m->text), MODULE_SIZE, m->text, true);
-	return 0;
+	if (m->text != torn)
+		return 0;
+	g->ops->module_remove(g, m->id, NULL, NULL);
+	return error_set(error, HOTRAIL_EXIT_FAILED, -EFAULT, "cannot be read");
 }
 
 static void fake_module_remove(struct guest *g, uint32_t id, guest_sites_fn fn, void *ctx)
@@ -148,7 +154,7 @@ static void start(enum engine_via via)
 	memset(there, 0, sizeof(there));
 	memset(&res, 0, sizeof(res));
 	host_writes = named = 0;
-	gone = 0;
+	gone = torn = 0;
 	f.access = on_access;
 	f.guest_ops.module_add = fake_module_add;
 	f.guest_ops.module_remove = fake_module_remove;
@@ -393,6 +399,42 @@ static void a_lost_agent_takes_them_along(void)
 	end();
 }
 
+/* Nobody has in his books that it leads sites; when it answers again it may do so all the same. */
+static void what_a_lost_agent_may_have_done_is_undone(void)
+{
+	unsigned promoted;
+
+	start(ENGINE_VIA_AGENT);
+	insmod(5, MODULE, "fat");
+	agent.lose = true;
+	(void)promote_named(MODULE, IN_EACH, ENGINE_VIA_AGENT);
+	CU_ASSERT_EQUAL(agent.nlate, IN_EACH);
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), 0);
+	CU_ASSERT_EQUAL(agent.unpatched, 0);
+	agent.lose = false;
+	agent.s.health = AGENT_ALIVE;
+	agent.s.greetings++;
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), IN_EACH);
+	CU_ASSERT_EQUAL(agent.unpatched, 1);
+	end();
+}
+
+static void sites_of_a_module_that_cannot_be_read_count_nowhere(void)
+{
+	unsigned promoted;
+
+	start(ENGINE_VIA_AGENT);
+	torn = MODULE;
+	insmod(5, MODULE, "fat");
+	CU_ASSERT_EQUAL(status()->sites, SITES);
+	CU_ASSERT(st.agent.modules_left_alone == 1 && st.agent.module_sites == 0);
+	insmod(6, MODULE + MODULE_SIZE, "vfat");
+	CU_ASSERT_EQUAL(in_module(MODULE + MODULE_SIZE, &promoted), IN_EACH);
+	CU_ASSERT_EQUAL(st.sites, SITES + IN_EACH);
+	verified(SITES + IN_EACH);
+	end();
+}
+
 static void lies_are_left_alone(void)
 {
 	unsigned promoted;
@@ -493,6 +535,9 @@ static const struct suite_test tests[] = {
 	{"verify notices by itself", verify_notices_by_itself},
 	{"another module lies there", another_module_lies_there},
 	{"a lost agent takes them along", a_lost_agent_takes_them_along},
+	{"what a lost agent may have done is undone", what_a_lost_agent_may_have_done_is_undone},
+	{"sites of a module that cannot be read count nowhere",
+	 sites_of_a_module_that_cannot_be_read_count_nowhere},
 	{"a liar is not asked", a_liar_is_not_asked},
 	{"lies are left alone", lies_are_left_alone},
 	{"a later monitor takes nothing over", a_later_monitor_takes_nothing_over},

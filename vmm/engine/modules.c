@@ -70,7 +70,6 @@ static void sites_came(void *ctx, const uint32_t *sites, size_t n)
 	struct engine *e = c->e;
 	size_t i;
 
-	e->sites = e->guest->sites.count;
 	for (i = 0; i < n; i++) {
 		e->info[sites[i]] = (struct site_info){0};
 		patch_site_came(e->patcher, sites[i]);
@@ -136,6 +135,7 @@ static void add(struct engine *e, const struct agent_module *m)
 	else
 		ret = e->guest->ops->module_add(e->guest, &module, &found, sites_came, &coming,
 						&why);
+	e->sites = e->guest->sites.count; /* also slots that were filled and emptied at once */
 	known->left = found.left;
 	known->left_alone = ret != 0;
 	if (ret)
@@ -207,13 +207,14 @@ static void compare(struct engine *e, const struct agent_module *list, size_t n)
 			add(e, &list[i]);
 }
 
+/* By the books, or by a request that was on its way when the agent was lost. */
 static bool led_any(const struct engine *e)
 {
 	const struct site_table *t = &e->guest->sites;
 	size_t i;
 
 	for (i = t->count - t->slots; i < t->count; i++)
-		if (patch_site_state(e->patcher, (uint32_t)i)->state != PATCH_ORIGINAL)
+		if (patch_site_led(e->patcher, (uint32_t)i))
 			return true;
 	return false;
 }
