@@ -233,8 +233,7 @@ int engine_promote(struct engine *e, const struct engine_promote *p, struct engi
 	memset(r, 0, sizeof(*r));
 	pthread_mutex_lock(&e->lock);
 	ret = engine_refused_locked(e, err);
-	/* Learning may find nothing to do, and would not notice. Not in vain: that takes a pause.
-	 */
+	/* Learning may find nothing to do, and would not notice. */
 	if (!ret && !via_vouched(e))
 		ret = gone_check(e, err);
 	if (!ret) {
