@@ -144,8 +144,12 @@ static void cycles_by(const struct profile *profile, enum engine_via first, enum
 
 	memset(by, 0, PATCH_WAYS * sizeof(*by));
 	for (i = 0; i < count && cycle(profile, i % 2 ? second : first, by); i++)
-		if (i % 100 == 50)
+		if (i % 100 == 50) {
+			printf("    cycle %u, %.1f s: %u promotions by the host, %u by the agent\n",
+			       i, (clock_ns() - begin) / 1e9, by[PATCH_WAY_HOST],
+			       by[PATCH_WAY_AGENT]);
 			CU_ASSERT_EQUAL(tell("run nginx 2"), 0);
+		}
 	printf("    %u cycles: %u promotions by the host, %u by the agent in %.1f s\n", i,
 	       by[PATCH_WAY_HOST], by[PATCH_WAY_AGENT], (clock_ns() - begin) / 1e9);
 	CU_ASSERT_EQUAL_FATAL(i, count);
