@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "machine/memory.h"
 #include "machine/paging.h"
@@ -169,6 +172,14 @@ static void test_out_of_tables(void)
 	CU_ASSERT_EQUAL(ram[PAGING_END], after);
 }
 
+static int child_status(pid_t pid)
+{
+	int status = -1;
+
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 static void test_ram(void)
 {
 	struct memory mem = {0};
@@ -202,6 +213,36 @@ static void test_ram(void)
 	memory_destroy(&mem);
 }
 
+static void test_private_ram(void)
+{
+	struct memory mem = {0}, huge = {0};
+	struct error err;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL(memory_create_private(&mem, 0, false, &err), -EINVAL);
+	CU_ASSERT_EQUAL(memory_create_private(&mem, 4097, false, &err), -EINVAL);
+	CU_ASSERT_TRUE(memory_create_private(&mem, 1ull << 62, false, &err) < 0);
+	CU_ASSERT_PTR_NULL(memory_range(&mem, 0, 1));
+	CU_ASSERT_EQUAL_FATAL(memory_create_private(&mem, 0x401000, false, &err), 0);
+	CU_ASSERT_EQUAL(mem.fd, -1);
+	CU_ASSERT_EQUAL((uintptr_t)mem.base % 0x200000, 0); /* huge pages begin with its own */
+	CU_ASSERT_EQUAL(mem.base[0] | mem.base[0x400fff], 0);
+	CU_ASSERT_PTR_EQUAL(memory_range(&mem, 0x400fff, 1), mem.base + 0x400fff);
+	CU_ASSERT_PTR_NULL(memory_range(&mem, 0x400fff, 2));
+	/* No child gets a copy, for which the kernel would move our own pages. */
+	pid = fork();
+	if (!pid)
+		_exit(msync(mem.base, 4096, MS_ASYNC) == -1 && errno == ENOMEM ? 0 : 1);
+	CU_ASSERT_EQUAL(child_status(pid), 0);
+	memory_destroy(&mem);
+	memory_destroy(&mem);
+	if (memory_create_private(&huge, 0x400000, true, &err))
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "nr_hugepages"))
+	else
+		huge.base[0] = 1;
+	memory_destroy(&huge);
+}
+
 static const struct suite_test tests[] = {
 	{"small and large pages with their protections", test_small_and_large},
 	{"large pages inside, small at the ends", test_mixed_leaves},
@@ -209,6 +250,7 @@ static const struct suite_test tests[] = {
 	{"refused maps", test_refusals},
 	{"running out of table pages", test_out_of_tables},
 	{"RAM and its range checks", test_ram},
+	{"RAM of one process alone", test_private_ram},
 };
 
 int main(void)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "util/error.h"
 #include "util/rss.h"
@@ -78,7 +80,7 @@ static void error_text_is_bounded(void)
 
 static void resident_memory_is_found(void)
 {
-	uint64_t before = rss_beyond_memfd();
+	uint64_t before = rss_beyond_guest(NULL, 0);
 	volatile char *p = malloc(8 << 20); /* volatile: the pages must really be touched */
 	size_t at;
 
@@ -86,8 +88,34 @@ static void resident_memory_is_found(void)
 	for (at = 0; at < 8 << 20; at += 4096)
 		p[at] = 1;
 	CU_ASSERT_TRUE(before > 0);
-	CU_ASSERT_TRUE(rss_beyond_memfd() >= before + (6 << 20));
+	CU_ASSERT_TRUE(rss_beyond_guest(NULL, 0) >= before + (6 << 20));
 	free((void *)p);
+}
+
+static void guest_memory_does_not_count(void)
+{
+	size_t bytes = 8 << 20, at;
+	uint64_t before = rss_beyond_guest(NULL, 0), counted, not_counted;
+	char *ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+	volatile char *shared;
+
+	CU_ASSERT_FATAL(ram != MAP_FAILED && fd >= 0 && !ftruncate(fd, (off_t)bytes));
+	CU_ASSERT_EQUAL(madvise(ram, bytes, MADV_DONTFORK),
+			0); /* as guest RAM; a mapping of its own */
+	shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_FATAL(shared != MAP_FAILED);
+	for (at = 0; at < bytes; at += 4096) {
+		((volatile char *)ram)[at] = 1;
+		shared[at] = 1;
+	}
+	counted = rss_beyond_guest(NULL, 0);
+	not_counted = rss_beyond_guest(ram, bytes);
+	CU_ASSERT_TRUE(counted >= before + bytes && counted < before + bytes + bytes / 2);
+	CU_ASSERT_TRUE(not_counted < before + bytes / 2);
+	munmap(ram, bytes);
+	munmap((void *)shared, bytes);
+	close(fd);
 }
 
 static const struct suite_test tests[] = {
@@ -98,6 +126,7 @@ static const struct suite_test tests[] = {
 	{"missing permission has its own exit code", error_errno_tells_missing_permission_apart},
 	{"an error text is bounded", error_text_is_bounded},
 	{"resident memory grows with use", resident_memory_is_found},
+	{"guest memory does not count", guest_memory_does_not_count},
 };
 
 SUITE_MAIN("util", tests, 20)

@@ -102,11 +102,11 @@ static void test_idle_threads(void)
 	return; /* whose own memory a thread would be measured with */
 #endif
 	pthread_barrier_init(&barrier, NULL, IDLE + 1);
-	before = rss_beyond_memfd();
+	before = rss_beyond_guest(NULL, 0);
 	for (i = 0; i < IDLE; i++)
 		CU_ASSERT_FATAL(pthread_create(&threads[i], NULL, wait_for, &barrier) == 0);
 	pthread_barrier_wait(&barrier);
-	now = rss_beyond_memfd();
+	now = rss_beyond_guest(NULL, 0);
 	pthread_barrier_wait(&barrier);
 	for (i = 0; i < IDLE; i++)
 		pthread_join(threads[i], NULL);

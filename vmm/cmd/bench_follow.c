@@ -97,7 +97,7 @@ int bench_follow(const struct bench_options *o, json_t *doc, uint64_t *wrong, st
 	json_object_set_new(doc, "phase_follow_s", follow >= 0 ? json_real(follow) : json_null());
 	json_object_set_new(doc, "fast_share_after_switch",
 			    settled >= 0 ? json_real(settled) : json_null());
-	json_object_set_new(doc, "rss_mib", json_real(rss_beyond_memfd() / 1048576.0));
+	json_object_set_new(doc, "rss_mib", json_real(rss_beyond_guest(NULL, 0) / 1048576.0));
 	ret = bench_wrong(&g, wrong, err);
 out_close:
 	if (g.instance)

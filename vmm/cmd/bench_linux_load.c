@@ -123,7 +123,9 @@ static int promote(struct load *l, struct error *err)
 		} while (linux_bench_again(ret, &tries));
 	}
 	l->busy += tries;
-	rss = rss_beyond_memfd() / 1048576.0;
+	rss = rss_beyond_guest(machine_ram_range(l->g->pc->machine, 0, 1),
+			       machine_ram_bytes(l->g->pc->machine)) /
+	      1048576.0;
 	if (rss > l->g->rss_mib)
 		l->g->rss_mib = rss;
 	l->promote_s = (clock_ns() - begin) / 1e9;

@@ -30,8 +30,9 @@ struct backend_vcpu; /* backend's own */
 struct backend_ops {
 	const char *name;
 	int (*probe)(struct error *err);
-	/* RAM is allocated (memfd `ram_fd`, mapped at `ram`), page tables for config->maps are
-	 * built at `root`. Returns backend state in *out. Decides the privilege level. */
+	/* RAM is allocated (mapped at `ram`; memfd `ram_fd`, -1 for a PC), page tables for
+	 * config->maps are built at `root`. Returns backend state in *out. Decides the privilege
+	 * level. */
 	int (*create)(const struct machine_config *config, int ram_fd, void *ram, gpa_t root,
 		      void **out, int *cpl, struct error *err);
 	void (*destroy)(void *state);

@@ -85,16 +85,24 @@ static int build_tables(struct machine *m, bool user, struct error *err)
 			    err);
 }
 
-static int create_backend(struct machine *m, struct error *err)
+static int create_memory(struct machine *m, struct error *err)
 {
 	/* Hugetlbfs can only be mapped in whole huge pages; the process backend maps segments. */
 	enum memory_huge huge = !m->config.huge_pages	    ? MEMORY_HUGE_NONE
 				: m->backend == MACHINE_KVM ? MEMORY_HUGE_ANY
 							    : MEMORY_HUGE_THP;
+
+	return m->config.pc ? memory_create_private(&m->mem, m->config.ram_bytes,
+						    m->config.huge_pages, err)
+			    : memory_create(&m->mem, m->config.ram_bytes, huge, err);
+}
+
+static int create_backend(struct machine *m, struct error *err)
+{
 	bool user = m->config.cpl != MACHINE_CPL_0 && !m->config.pc;
 	int ret;
 
-	ret = memory_create(&m->mem, m->config.ram_bytes, huge, err);
+	ret = create_memory(m, err);
 	if (ret)
 		return ret;
 	if (m->config.pc)

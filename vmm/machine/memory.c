@@ -13,13 +13,14 @@
 #define HUGE_2MB                                                                                   \
 	(21u << 26) /* MFD_HUGE_2MB of <linux/memfd.h>, which clashes with <sys/mman.h>            \
 		     */
+#define THP	  "/sys/kernel/mm/transparent_hugepage/enabled"
 #define SHMEM_THP "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
-/* Does the kernel give transparent huge pages to a memfd that asks by madvise()? */
-static bool shmem_thp_enabled(void)
+/* Does the kernel give transparent huge pages to who asks by madvise()? */
+static bool thp_enabled(const char *path)
 {
 	char text[128];
-	FILE *f = fopen(SHMEM_THP, "re");
+	FILE *f = fopen(path, "re");
 	bool enabled;
 
 	if (!f)
@@ -67,30 +68,78 @@ static int map_hugetlb(struct memory *mem, uint64_t size)
 		      size);
 }
 
-int memory_create(struct memory *mem, uint64_t size, enum memory_huge huge, struct error *err)
+/* On a whole huge page, so that gpa and address agree in their low bits: KVM then maps them whole.
+ */
+static int map_private(struct memory *mem, uint64_t size)
 {
-	int ret;
+	uint64_t all = size + HUGE_SIZE, before;
+	uint8_t *base = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	if (base == MAP_FAILED)
+		return -errno;
+	before = -(uintptr_t)base % HUGE_SIZE;
+	if (before)
+		munmap(base, before);
+	munmap(base + before + size, all - before - size);
+	mem->base = base + before;
+	mem->size = mem->low = size;
+	/* A child that had a copy would make the next writes of ours go to new pages, not to those
+	 * that KVM has mapped. */
+	(void)madvise(mem->base, size, MADV_DONTFORK);
+	return 0;
+}
+
+static int check_size(struct memory *mem, uint64_t size, struct error *err)
+{
 	memset(mem, 0, sizeof(*mem));
 	mem->fd = -1;
 	if (!size || size % 4096 || size > INT64_MAX)
 		return error_set(err, HOTRAIL_EXIT_USAGE, -EINVAL,
 				 "guest RAM of %#llx bytes is not a whole number of 4 KiB pages",
 				 (unsigned long long)size);
-	if (huge == MEMORY_HUGE_ANY && !map_hugetlb(mem, size))
-		return 0;
-	if (huge != MEMORY_HUGE_NONE && !shmem_thp_enabled())
+	return 0;
+}
+
+static int no_memory(int ret, uint64_t size, struct error *err)
+{
+	errno = -ret;
+	return error_errno(err, "cannot allocate %llu KiB of guest RAM",
+			   (unsigned long long)(size >> 10));
+}
+
+int memory_create_private(struct memory *mem, uint64_t size, bool huge, struct error *err)
+{
+	int ret = check_size(mem, size, err);
+
+	if (ret || (huge && !map_hugetlb(mem, size)))
+		return ret;
+	if (huge && !thp_enabled(THP))
+		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOMEM,
+				 "no huge pages for guest RAM: write \"madvise\" to " THP
+				 ", or reserve some in vm.nr_hugepages, or run without huge pages");
+	ret = map_private(mem, size);
+	if (ret)
+		return no_memory(ret, size, err);
+	/* A kernel without them has said so above when they must be. */
+	(void)madvise(mem->base, size, MADV_HUGEPAGE);
+	return 0;
+}
+
+int memory_create(struct memory *mem, uint64_t size, enum memory_huge huge, struct error *err)
+{
+	int ret = check_size(mem, size, err);
+
+	if (ret || (huge == MEMORY_HUGE_ANY && !map_hugetlb(mem, size)))
+		return ret;
+	if (huge != MEMORY_HUGE_NONE && !thp_enabled(SHMEM_THP))
 		return error_set(err, HOTRAIL_EXIT_UNSUPPORTED, -ENOMEM,
 				 "no huge pages for guest RAM: write \"advise\" to " SHMEM_THP
 				 "%s, or run without huge pages",
 				 huge == MEMORY_HUGE_ANY ? ", or reserve some in vm.nr_hugepages"
 							 : "");
 	ret = map_fd(mem, memfd_create("hotrail-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING), size);
-	if (ret) {
-		errno = -ret;
-		return error_errno(err, "cannot allocate %llu KiB of guest RAM",
-				   (unsigned long long)(size >> 10));
-	}
+	if (ret)
+		return no_memory(ret, size, err);
 	if (huge != MEMORY_HUGE_NONE && madvise(mem->base, size, MADV_HUGEPAGE)) {
 		ret = error_errno(err, "cannot ask for huge pages for guest RAM");
 		memory_destroy(mem);
@@ -104,7 +153,8 @@ void memory_destroy(struct memory *mem)
 	if (!mem->base)
 		return;
 	munmap(mem->base, mem->size);
-	close(mem->fd);
+	if (mem->fd >= 0)
+		close(mem->fd);
 	memset(mem, 0, sizeof(*mem));
 	mem->fd = -1;
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-uint64_t rss_beyond_memfd(void)
+uint64_t rss_beyond_guest(const void *ram, uint64_t bytes)
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
 	unsigned long long kib, sum = 0;
@@ -20,7 +20,8 @@ uint64_t rss_beyond_memfd(void)
 
 		/* A mapping's first line is "from-to perms offset dev inode path" (proc(5)). */
 		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
-			counts = !strstr(line, "/memfd:");
+			counts = !strstr(line, "/memfd:") &&
+				 (from < (uintptr_t)ram || from - (uintptr_t)ram >= bytes);
 		else if (counts && sscanf(line, "Rss: %llu kB", &kib) == 1)
 			sum += kib;
 	}

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* Bytes resident, without mappings of memfds: what a guest sees as memory, its RAM and the window
- * of its arena. 0 when /proc cannot be read. */
-uint64_t rss_beyond_memfd(void);
+/* Bytes resident, without what guests see as memory: mappings of memfds (RAM that is shared, the
+ * window of an arena), and private RAM at `ram`. 0 when /proc cannot be read. */
+uint64_t rss_beyond_guest(const void *ram, uint64_t bytes);
 
 #endif
