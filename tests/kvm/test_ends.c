@@ -54,6 +54,11 @@ static void check_report(const struct setup *s, const struct ending *e, const st
 		CU_FAIL("a guest that must end went on");
 		return;
 	}
+	/* kvm_pvm carries it out, whatever EFER.SCE says: it leads to LSTAR, which is 0. */
+	if (is_kvm(s) && s->cpl == MACHINE_CPL_3 && !strcmp(e->name, "syscall") && !r.regs.rip) {
+		CU_ASSERT_TRUE(r.end == MACHINE_END_FAULT || r.end == MACHINE_END_SHUTDOWN);
+		return;
+	}
 	off = r.regs.rip - TINY_CODE;
 	ok = (r.end == MACHINE_END_FAULT || r.end == MACHINE_END_SHUTDOWN) && r.vcpu == 0 &&
 	     r.text[0] && off >= e->rip && off <= e->rip + e->slack;
