@@ -316,6 +316,7 @@ static void a_number_is_not_taken_for_another_site(void)
 	engine_result_free(&res);
 	site = 0; /* in core text a number is for ever */
 	CU_ASSERT_EQUAL(engine_demote(e, &site, 1, q.as_of, &res, &err), 0);
+	engine_result_free(&res);
 	site = SITES;
 	rmmod();
 	q.as_of = 0;
