@@ -12,9 +12,9 @@ $(O)/tests/%: $(O)/tests/%.o $(O)/libhotrail.a
 
 -include $(wildcard $(O)/tests/*/*.d)
 
-# Where there is no usable /dev/kvm the tests that start guests also run under real KVM in the
-# nested rig, each in a boot of its own.
-have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && echo yes)
+# Where there is no usable /dev/kvm, or one without hardware virtualisation, the tests that start guests
+# also run under real KVM in the nested rig, each in a boot of its own.
+have-kvm := $(shell test -r /dev/kvm -a -w /dev/kvm && grep -qwE 'vmx|svm' /proc/cpuinfo && echo yes)
 rig := $(foreach t,$(filter $(O)/tests/hostile/test_guest% $(O)/tests/kvm/%,$(guest-tests)),$(t:$(O)/tests/%=rig/%)=tests/rig.sh:$(t))
 linux-programs := $(patsubst tests/%.c,$(O)/tests/%,$(sort $(wildcard tests/linux/test_*.c)))
 linux := $(foreach t,$(sort $(wildcard tests/linux/test_*.sh)) $(linux-programs),\
