@@ -27,7 +27,7 @@ run_one() {
 	case $status in
 	0)
 		passed=$((passed + 1))
-		printf 'ok    %-32s %6s s  %s\n' "$name" "$took" "$(tail -n 1 "$log" | cut -c1-70)"
+		printf 'ok    %-32s %6s s  %s\n' "$name" "$took" "$(grep -av '^rig: ' "$log" | tail -n 1 | cut -c1-70)"
 		;;
 	77)
 		skipped=$((skipped + 1))
