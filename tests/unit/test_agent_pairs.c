@@ -78,6 +78,48 @@ static void test_lists(void)
 	fake_close(&f);
 }
 
+/* The page that begins with `first`, of `total` pairs: one. */
+static void page(uint32_t first, uint32_t total, uint64_t bypass)
+{
+	union wire_payload p = {.pairs_reply = {.total = total, .count = 1}};
+
+	p.pairs_reply.pair[0] = at(bypass);
+	CU_ASSERT_TRUE_FATAL(fake_take(&f, AGENT_MSG_PAIRS));
+	CU_ASSERT_EQUAL(f.payload.pairs.first, first);
+	fake_reply(&f, &p, 8 + sizeof(struct agent_pair));
+}
+
+/* A module with pairs comes or goes between two pages: the list is told anew, and nobody lied. */
+static void test_a_list_that_changes(void)
+{
+	union wire_payload none = {.bytes = {0}};
+	unsigned i;
+
+	up(0);
+	begin(list_job);
+	page(0, 3, FIRST);
+	page(1, 1, FIRST);
+	page(0, 2, FIRST);
+	page(1, 3, SECOND);
+	page(0, 2, FIRST);
+	page(1, 2, SECOND);
+	CU_ASSERT_TRUE_FATAL(fake_take(&f, AGENT_MSG_PROGRAMS));
+	fake_reply(&f, &none, 8);
+	CU_ASSERT_EQUAL(answer(), 0);
+	CU_ASSERT(ask.pairs == 2 && ask.pair[1].target == SECOND + 0x10);
+	begin(list_job);
+	for (i = 0; i < 4; i++) {
+		page(0, 3, FIRST);
+		page(1, 4, SECOND);
+	}
+	CU_ASSERT_EQUAL(answer(), -EAGAIN);
+	CU_ASSERT_EQUAL(ask.err.exit_code, HOTRAIL_EXIT_BUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(ask.err.text, "change all the time"));
+	agent_get_state(f.agent, &s);
+	CU_ASSERT_EQUAL(s.bad, 0);
+	fake_close(&f);
+}
+
 /* One pair, or one program; every one of them is a lie. */
 static void lie_pair(struct agent_pair pair)
 {
@@ -193,6 +235,7 @@ static void test_lead_lies(void)
 
 static const struct suite_test tests[] = {
 	{"pairs and programs are listed", test_lists},
+	{"a list that changes while it is told", test_a_list_that_changes},
 	{"pairs and programs that cannot be", test_lies},
 	{"pairs are led, many at a time", test_leads},
 	{"answers to leads that lie", test_lead_lies},

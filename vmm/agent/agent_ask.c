@@ -164,35 +164,60 @@ int question_batch(struct agent *a, const struct question_batch *b, const void *
 	return ret;
 }
 
-int question_pages(struct agent *a, const struct question_pages *p, void *out, size_t *n,
-		   struct error *err)
+/* A list that changes while it is told is told anew, but not for ever. */
+#define LISTINGS 4
+
+/* Once through; -EAGAIN: it has become another list meanwhile. */
+static int list_once(struct agent *a, struct question *q, const struct question_pages *p, void *out,
+		     size_t room, size_t *n)
 {
-	struct question *q = question_new(err);
-	const uint32_t *reply = q ? (const void *)q->reply : NULL; /* total, count, elements */
-	size_t room = *n, now;
-	uint32_t first = 0;
+	const uint32_t *reply = (const void *)q->reply; /* total, count, elements */
+	uint32_t first = 0, total = 0;
+	size_t now;
 	int ret;
 
 	*n = 0;
-	if (!q)
-		return -ENOMEM;
 	do {
 		const uint32_t ask[2] = {first, p->arg};
 
 		memcpy(question_payload(q), ask, sizeof(ask));
 		ret = question_ask(a, q, p->type, sizeof(ask));
-		if (!ret)
-			ret = question_nonsense(a, q, check_page(&q->ask, p, first, q->err));
 		if (ret)
-			break;
+			return ret;
+		if (first && reply[0] != total)
+			return -EAGAIN;
+		ret = question_nonsense(a, q, check_page(&q->ask, p, first, q->err));
+		if (ret)
+			return ret;
+		total = reply[0];
 		now = reply[1] < room - *n ? reply[1] : room - *n;
 		memcpy((uint8_t *)out + *n * p->size, reply + 2, now * p->size);
 		*n += now;
 		first += reply[1];
-		if (now < reply[1] || (*n == room && first < reply[0]))
-			ret = error_set(err, HOTRAIL_EXIT_FAILED, -ENOSPC,
-					"the guest has more than %zu %s", room, p->what);
-	} while (!ret && first < reply[0]);
+		if (now < reply[1] || (*n == room && first < total))
+			return error_set(q->err, HOTRAIL_EXIT_FAILED, -ENOSPC,
+					 "the guest has more than %zu %s", room, p->what);
+	} while (first < total);
+	return 0;
+}
+
+int question_pages(struct agent *a, const struct question_pages *p, void *out, size_t *n,
+		   struct error *err)
+{
+	struct question *q = question_new(err);
+	size_t room = *n;
+	unsigned tries = LISTINGS;
+	int ret;
+
+	*n = 0;
+	if (!q)
+		return -ENOMEM;
+	do
+		ret = list_once(a, q, p, out, room, n);
+	while (ret == -EAGAIN && --tries);
+	if (ret == -EAGAIN)
+		error_set(q->err, HOTRAIL_EXIT_BUSY, ret,
+			  "the %s of the guest change all the time: try again later", p->what);
 	free(q);
 	return ret;
 }

@@ -121,7 +121,7 @@ struct question_pages {
 	bool (*sound)(const void *element);
 	const char *what; /* in the plural, for users */
 };
-/* As agent_list_modules(). */
+/* As agent_list_modules(); -EAGAIN: the list never stood still. */
 int question_pages(struct agent *a, const struct question_pages *p, void *out, size_t *n,
 		   struct error *err);
 /* Lists that are sent some at a time: {count, pad} and elements of `size` bytes, at most `max`. */
