@@ -157,6 +157,29 @@ static void test_one_that_lies(void)
 	end_pairs();
 }
 
+/* An optimised kprobe is a jump of the guest's own over the slot. */
+static void test_a_probe_on_it(void)
+{
+	uint8_t slot[PAIR_SLOT], probe[PAIR_SLOT] = {0xe9, 0x11, 0x22, 0x33, 0x44};
+
+	begin_pairs(false);
+	CU_ASSERT_EQUAL(set(PROGRAM), 0);
+	memcpy(slot, fake_bytes(&f, BYPASS), PAIR_SLOT);
+	memcpy(fake_bytes(&f, BYPASS), probe, PAIR_SLOT);
+	CU_ASSERT_EQUAL(set(PROGRAM_2), -EBUSY);
+	CU_ASSERT_EQUAL(err.exit_code, HOTRAIL_EXIT_BUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "try again later"));
+	memcpy(fake_bytes(&f, BYPASS), slot, PAIR_SLOT);
+	CU_ASSERT_EQUAL(set(PROGRAM_2), 0); /* it is not held against the pair */
+	/* What no probe looks like is. */
+	memcpy(fake_bytes(&f, BYPASS), pair_nop, PAIR_SLOT);
+	memcpy(fake_bytes(&f, TARGET), pair_nop, PAIR_SLOT);
+	CU_ASSERT_EQUAL(set(PROGRAM), -EUCLEAN);
+	CU_ASSERT_EQUAL(set(PROGRAM), -EUCLEAN);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "quarantine"));
+	end_pairs();
+}
+
 static void test_declared_where_no_kernel_text_is(void)
 {
 	struct agent_pair low = {.bypass = 0x400000, .target = 0x400010, .slow = 0x400040};
@@ -224,6 +247,7 @@ static const struct suite_test tests[] = {
 	{"one that is lost", test_one_that_is_lost},
 	{"one that is lost where nobody else reads", test_one_that_is_lost_where_nobody_else_reads},
 	{"one that lies", test_one_that_lies},
+	{"a probe on it", test_a_probe_on_it},
 	{"declared where no kernel text is", test_declared_where_no_kernel_text_is},
 	{"the journal", test_the_journal},
 	{"a grace period for the host", test_a_grace_period_for_the_host},

@@ -175,6 +175,19 @@ static int wait_grace(struct pairs *p, const struct pair *pair, struct error *er
 	return rc == -ETIMEDOUT ? -EBUSY : rc;
 }
 
+/* What is there is neither a pair nor a breakpoint in one. Where an agent writes it may be a probe
+ * of the guest's own, which goes again; where we alone do, nobody else has business there. */
+static int foreign(struct pairs *p, size_t i, enum pair_state state, struct error *err)
+{
+	bool probed = state == PAIR_FOREIGN && p->applier->ops->lead;
+
+	p->quarantined[i] |= !probed;
+	return error_set(err, probed ? HOTRAIL_EXIT_BUSY : HOTRAIL_EXIT_REFUSED,
+			 probed ? -EBUSY : -EUCLEAN, "the pair whose target is at 0x%llx is %s%s",
+			 (unsigned long long)p->list[i].target, pair_state_text(state),
+			 probed ? ": if a probe is on it, try again later" : "");
+}
+
 /* Steps up to the first that fails; *taken counts pokes that happened. */
 static int take_steps(struct pairs *p, size_t i, const struct pair_step *steps, unsigned n,
 		      struct pair_done *done, unsigned *taken, struct error *err)
@@ -212,11 +225,15 @@ static int lead(struct pairs *p, size_t i, const struct pair_step *steps, unsign
 	rc = read_pair(p, i, &state, &program);
 	if (rc)
 		return unreadable(p, i, rc, err);
-	if (state > PAIR_BUSY || (state != PAIR_BUSY && program != want)) {
+	if (state > PAIR_BUSY)
+		return foreign(p, i, state, err);
+	if (state != PAIR_BUSY && program != want) {
 		p->quarantined[i] = true;
 		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
-				 "the pair whose target is at 0x%llx was changed, and is %s",
-				 (unsigned long long)p->list[i].target, pair_state_text(state));
+				 "the pair whose target is at 0x%llx was changed, and leads to "
+				 "0x%llx",
+				 (unsigned long long)p->list[i].target,
+				 (unsigned long long)program);
 	}
 	for (s = 0; s < n; s++)
 		if (steps[s].kind == PAIR_GRACE)
@@ -281,12 +298,8 @@ static int set_locked(struct pairs *p, size_t i, gva_t want, struct pair_done *d
 		return error_set(err, HOTRAIL_EXIT_BUSY, -EBUSY,
 				 "the pair whose target is at 0x%llx is %s: try again later",
 				 (unsigned long long)p->list[i].target, pair_state_text(state));
-	if (state > PAIR_BUSY) {
-		p->quarantined[i] = true;
-		return error_set(err, HOTRAIL_EXIT_REFUSED, -EUCLEAN,
-				 "the pair whose target is at 0x%llx is %s",
-				 (unsigned long long)p->list[i].target, pair_state_text(state));
-	}
+	if (state > PAIR_BUSY)
+		return foreign(p, i, state, err);
 	n = pair_plan(&p->list[i], state, program, want, steps);
 	return n ? change(p, i, steps, n, program, want, done, err) : 0;
 }
