@@ -274,6 +274,28 @@ static void lies_are_left_alone(void)
 	end();
 }
 
+/* 32 MiB of text are looked through: by itself the engine looks again in 13 s, not before. */
+static void a_storm_of_modules_is_rested_from(void)
+{
+	unsigned promoted, lists;
+
+	start(ENGINE_VIA_AGENT);
+	insmod(5, MODULE, "fat");
+	agent.module[0].text_size = 32u << 20;
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), IN_EACH);
+	lists = agent.lists;
+	agent.modules--;
+	insmod(6, MODULE, "fat");
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), IN_EACH); /* the one of before */
+	CU_ASSERT_EQUAL(agent.lists, lists);
+	verified(SITES + IN_EACH); /* whoever asks gets an answer */
+	CU_ASSERT_EQUAL(agent.lists, lists + 1);
+	agent.modules--;
+	agent.s.events++;
+	CU_ASSERT_EQUAL(in_module(MODULE, &promoted), 0); /* nothing much was read in that */
+	end();
+}
+
 static void a_liar_is_not_asked(void)
 {
 	unsigned promoted;
@@ -364,6 +386,7 @@ static const struct suite_test tests[] = {
 	 sites_of_a_module_that_cannot_be_read_count_nowhere},
 	{"a liar is not asked", a_liar_is_not_asked},
 	{"lies are left alone", lies_are_left_alone},
+	{"a storm of modules is rested from", a_storm_of_modules_is_rested_from},
 	{"a later monitor takes nothing over", a_later_monitor_takes_nothing_over},
 	{"a number is not taken for another site", a_number_is_not_taken_for_another_site},
 };

@@ -49,6 +49,9 @@ struct engine_modules {
 	} * known;		 /* ascending by id */
 	size_t count;
 	bool led;	   /* the agent was lost while it led sites in modules */
+	bool due;	   /* something came or went since the last look */
+	uint64_t decoded;  /* bytes of text, ever */
+	uint64_t rest_ns;  /* until then nobody looks who is not asked to */
 	char trouble[160]; /* the latest, in words; "" = none */
 };
 
