@@ -75,6 +75,7 @@ static void promotes_under_load(void)
 	struct engine_status s;
 	unsigned i, applied = 0;
 
+	go_on();
 	CU_ASSERT_EQUAL(tell("start redis"), 0);
 	for (i = 0; i < 12; i++)
 		applied += promote(ENGINE_VIA_AGENT);
@@ -160,6 +161,7 @@ static void cycles_by_agent_and_host(void)
 	unsigned count = cycles(CYCLES, 1), by[PATCH_WAYS];
 	struct profile *profile;
 
+	go_on();
 	CU_ASSERT_EQUAL_FATAL(engine_profile(e, &profile, NULL), 0);
 	storm_on_promoted();
 	demote_all(true);
@@ -232,6 +234,7 @@ static void a_module_comes_and_goes(void)
 	uint32_t sites[MODULE_SITES];
 	struct engine_status s;
 
+	go_on();
 	for (i = 0; i < count; i++) {
 		CU_ASSERT_EQUAL(tell("module-in"), 0);
 		promote(ENGINE_VIA_AGENT);
@@ -269,6 +272,7 @@ static void the_agent_leaves_and_returns(void)
 	struct error err = {0};
 	unsigned i;
 
+	go_on();
 	for (i = 0; i < 4; i++)
 		promote(ENGINE_VIA_AGENT);
 	CU_ASSERT_FALSE(wait_promoted(0, 0));
@@ -290,6 +294,7 @@ static void the_agent_leaves_and_returns(void)
 
 static void the_guest_noticed_nothing(void)
 {
+	go_on();
 	tell("stop");
 	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
 	engine_destroy(e);
