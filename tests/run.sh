@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Usage: tests/run.sh OUT TEST...: run each test program in its own process with a time limit,
 # print one line each, keep its output in OUT/tests/.../NAME.log, and say at the end what
-# passed, failed, was tried again and was skipped (with the reason). Exit 1 when one failed or none ran.
+# passed, failed and was skipped (with the reason). Exit 1 when one failed or none ran.
 # A TEST of the form "name=command:word..." runs the command under that name.
 set -u
 out=$1
 shift
 limit=${TEST_LIMIT_S:-600}
 passed=0 failed=0 skipped=0
-skips=() agains=()
+skips=()
 
 run_one() {
 	local name=$1 log=$2
@@ -20,10 +20,6 @@ run_one() {
 	timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1 </dev/null
 	status=$?
 	took=$(date +%s.%N | awk -v b="$begin" '{ printf "%.1f", $1 - b }')
-	# A second try is no secret: what happened to the first stands in the log.
-	while IFS= read -r line; do
-		agains+=("$name: ${line#rig: }")
-	done < <(grep -a '^rig: .* (try [0-9]*)$' "$log")
 	case $status in
 	0)
 		passed=$((passed + 1))
@@ -59,10 +55,6 @@ done
 if [ "$skipped" -gt 0 ]; then
 	echo "skipped:"
 	printf '  %s\n' "${skips[@]}"
-fi
-if [ "${#agains[@]}" -gt 0 ]; then
-	echo "tried again, see their logs:"
-	printf '  %s\n' "${agains[@]}"
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -204,7 +204,7 @@ echo "$each" >"$root/rig/each"
 # panic=-1 with -no-reboot ends QEMU at once on a panic. Mitigations only slow the emulation down.
 # 5-level paging off: a shorter walk for the software CPU.
 timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,xsave=off,vgif=off,v-vmsave-vmload=off -machine pc \
-	-smp 2 -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
+	-smp 3 -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$work/console" -serial "file:$work/output" \
 	-serial "file:$work/alive" \
 	-kernel "$cache/bzImage" -initrd "$work/initrd" \
@@ -216,11 +216,11 @@ qemu_pid=$!
 watch_life()
 {
 	local cpu count now
-	local -a last=(0 0) since=("$SECONDS" "$SECONDS")
+	local -a last=(0 0 0) since=("$SECONDS" "$SECONDS" "$SECONDS")
 
 	while sleep 5; do
 		now=$SECONDS
-		for cpu in 0 1; do
+		for cpu in 0 1 2; do
 			count=$(grep -ac "^$cpu" "$work/alive" || true)
 			# Before the first sign it boots, which the time limit covers.
 			if [ "$count" -eq 0 ] || [ "$count" -ne "${last[cpu]}" ]; then
