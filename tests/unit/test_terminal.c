@@ -69,7 +69,7 @@ static int run_child(int in, int out, bool session, bool (*fn)(void))
 			_exit(3);
 		if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
 			_exit(4);
-		alarm(10);
+		alarm(30);
 		_exit(!fn());
 	}
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 99;
