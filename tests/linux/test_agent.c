@@ -91,6 +91,77 @@ static void promotes_under_load(void)
 	CU_ASSERT_EQUAL(tell("run nginx 2"), 0);
 }
 
+/* Sites in the text of the modules that come and go; returns how many, *promoted of them. */
+static unsigned module_sites(uint32_t sites[MODULE_SITES], unsigned *promoted)
+{
+	struct engine_row *rows;
+	unsigned found = 0;
+	size_t n, i;
+
+	*promoted = 0;
+	CU_ASSERT_EQUAL_FATAL(engine_get_rows(e, &rows, &n, NULL), 0);
+	for (i = 0; i < n && found < MODULE_SITES; i++) {
+		const char *in = rows[i].subsystem;
+
+		if (strcmp(in, "fat") && strcmp(in, "vfat") && strcmp(in, "loop"))
+			continue;
+		CU_ASSERT_TRUE(rows[i].site.addr >= 0xffffffffc0000000ull);
+		sites[found++] = rows[i].index;
+		if (rows[i].patch.state != PATCH_PROMOTED)
+			continue;
+		CU_ASSERT_EQUAL(rows[i].patch.way, PATCH_WAY_AGENT);
+		printf("    %s to %s, %llu calls/s\n", rows[i].name, rows[i].edges[0].name,
+		       (unsigned long long)rows[i].calls);
+		++*promoted;
+	}
+	free(rows);
+	return found;
+}
+
+/* While the module works: those of its sites that are called. */
+static void promote_in_module(void)
+{
+	uint32_t sites[MODULE_SITES];
+	struct engine_promote p = {.sites = sites, .via = ENGINE_VIA_AGENT};
+	unsigned promoted = 0, turn, tries = 0;
+	struct error err = {0};
+	struct engine_result r;
+
+	for (turn = 0; turn < TRIES && !promoted; turn++) {
+		p.nsites = module_sites(sites, &promoted);
+		CU_ASSERT_TRUE_FATAL(p.nsites > 0);
+		while (again(engine_promote(e, &p, &r, &err), &err, &tries))
+			;
+		engine_result_free(&r);
+		module_sites(sites, &promoted);
+	}
+	printf("    %u of %zu sites in the module promoted after %u turns\n", promoted, p.nsites,
+	       turn);
+	CU_ASSERT_TRUE(promoted > 0);
+	verified("promoted in the module");
+}
+
+/* Whatever is promoted in a module or leads to its functions is led back before it leaves. */
+static void a_module_comes_and_goes(void)
+{
+	unsigned count = cycles(CHURNS, 10), i, promoted;
+	uint32_t sites[MODULE_SITES];
+	struct engine_status s;
+
+	go_on();
+	for (i = 0; i < count; i++) {
+		CU_ASSERT_EQUAL(tell("module-in"), 0);
+		promote(ENGINE_VIA_AGENT);
+		promote_in_module();
+		engine_get_status(e, &s);
+		CU_ASSERT_TRUE(s.promoted > 0);
+		CU_ASSERT_EQUAL(tell("module-out"), 0);
+		verified("without the module");
+		CU_ASSERT_EQUAL(module_sites(sites, &promoted), 0);
+	}
+	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
+}
+
 /* Some promoted places, for probes to be put on. */
 static void storm_on_promoted(void)
 {
@@ -177,79 +248,6 @@ static void cycles_by_agent_and_host(void)
 	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
 }
 
-/* Sites in the text of the modules that come and go; returns how many, *promoted of them. */
-static unsigned module_sites(uint32_t sites[MODULE_SITES], unsigned *promoted)
-{
-	struct engine_row *rows;
-	unsigned found = 0;
-	size_t n, i;
-
-	*promoted = 0;
-	CU_ASSERT_EQUAL_FATAL(engine_get_rows(e, &rows, &n, NULL), 0);
-	for (i = 0; i < n && found < MODULE_SITES; i++) {
-		const char *in = rows[i].subsystem;
-
-		if (strcmp(in, "fat") && strcmp(in, "vfat") && strcmp(in, "loop"))
-			continue;
-		CU_ASSERT_TRUE(rows[i].site.addr >= 0xffffffffc0000000ull);
-		sites[found++] = rows[i].index;
-		if (rows[i].patch.state != PATCH_PROMOTED)
-			continue;
-		CU_ASSERT_EQUAL(rows[i].patch.way, PATCH_WAY_AGENT);
-		printf("    %s to %s, %llu calls/s\n", rows[i].name, rows[i].edges[0].name,
-		       (unsigned long long)rows[i].calls);
-		++*promoted;
-	}
-	free(rows);
-	return found;
-}
-
-/* While the module works: those of its sites that are called. */
-static void promote_in_module(void)
-{
-	uint32_t sites[MODULE_SITES];
-	struct engine_promote p = {.sites = sites, .via = ENGINE_VIA_AGENT};
-	unsigned promoted = 0, turn, tries = 0;
-	struct error err = {0};
-	struct engine_result r;
-
-	for (turn = 0; turn < TRIES && !promoted; turn++) {
-		p.nsites = module_sites(sites, &promoted);
-		CU_ASSERT_TRUE_FATAL(p.nsites > 0);
-		while (again(engine_promote(e, &p, &r, &err), &err, &tries))
-			;
-		engine_result_free(&r);
-		module_sites(sites, &promoted);
-	}
-	printf("    %u of %zu sites in the module promoted after %u turns\n", promoted, p.nsites,
-	       turn);
-	CU_ASSERT_TRUE(promoted > 0);
-	verified("promoted in the module");
-}
-
-/* Whatever is promoted in a module or leads to its functions is led back before it leaves. */
-static void a_module_comes_and_goes(void)
-{
-	unsigned count = cycles(CHURNS, 10), i, promoted;
-	uint32_t sites[MODULE_SITES];
-	struct engine_status s;
-
-	go_on();
-	for (i = 0; i < count; i++) {
-		CU_ASSERT_EQUAL(tell("module-in"), 0);
-		promote(ENGINE_VIA_AGENT);
-		promote_in_module();
-		engine_get_status(e, &s);
-		CU_ASSERT_TRUE(s.promoted > 0);
-		CU_ASSERT_EQUAL(tell("module-out"), 0);
-		verified("without the module");
-		CU_ASSERT_EQUAL(module_sites(sites, &promoted), 0);
-	}
-	demote_all(false);
-	verified("demoted");
-	CU_ASSERT_EQUAL(tell("dmesg-check"), 0);
-}
-
 static bool wait_promoted(unsigned wanted, unsigned ms)
 {
 	uint64_t until = clock_ns() + ms * 1000000ull;
@@ -304,8 +302,8 @@ static void the_guest_noticed_nothing(void)
 static const struct suite_test tests[] = {
 	{"comes alive", comes_alive},
 	{"promotes under load and stops nobody", promotes_under_load},
-	{"cycles by the agent and in turn with the host", cycles_by_agent_and_host},
 	{"a module comes and goes", a_module_comes_and_goes},
+	{"cycles by the agent and in turn with the host", cycles_by_agent_and_host},
 	{"the agent leaves and returns", the_agent_leaves_and_returns},
 	{"the guest noticed nothing", the_guest_noticed_nothing},
 };
