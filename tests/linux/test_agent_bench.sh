@@ -5,14 +5,15 @@
 set -u
 hotrail=${HOTRAIL:-build/hotrail}
 doc=$(mktemp)
-trap 'rm -f "$doc"' EXIT
+trap 'rm -f "$doc" "$doc.err"' EXIT
 passed=0 failed=0
 
 [ -c /dev/kvm ] || { echo "SKIP: no /dev/kvm" && exit 77; }
 [ -f "${HOTRAIL_PROGRAMS:-}" ] || { echo "SKIP: HOTRAIL_PROGRAMS names no guest with programs" && exit 77; }
 timeout 500 "$hotrail" bench agent --kernel "$HOTRAIL_KERNEL" --initrd "$HOTRAIL_PROGRAMS" \
-	--workload syscall --rounds 2 -j >"$doc" </dev/null
+	--workload syscall --rounds 2 -j >"$doc" 2>"$doc.err" </dev/null
 code=$?
+[ $code -eq 0 ] || tail -n 5 "$doc.err" # all else there is progress
 [ $code -ne 4 ] || { echo "SKIP: a Linux guest needs hardware virtualisation" && exit 77; }
 
 # says KEY VALUE: somewhere in the document.
