@@ -104,7 +104,8 @@ int agent_list_modules(struct agent *a, struct agent_module *out, size_t *n, str
 int agent_name_functions(struct agent *a, const uint64_t *addr, size_t n,
 			 struct agent_function *out, struct error *err);
 int agent_list_protected(struct agent *a, struct agent_range *out, size_t *n, struct error *err);
-/* Pairs that the guest's modules have declared, and what those of a declaration may lead to. */
+/* Pairs that the guest's modules have declared, and what those of a declaration may lead to. These
+ * lists are told anew when they change meanwhile; -EAGAIN: they never stood still. */
 int agent_list_pairs(struct agent *a, struct agent_pair *out, size_t *n, struct error *err);
 int agent_list_programs(struct agent *a, uint32_t set, uint64_t *out, size_t *n, struct error *err);
 /* Ascending by target. The agent takes the steps itself, and waits for a grace period where one

@@ -58,12 +58,13 @@ struct pair_done { /* of one change, or a sum of many */
 /*
  * Lead pair `i` to `program`; 0 = remove. Any thread, changes take turns; may sleep. 0 also when it
  * was so already. On error the pair is in a legal state, which may be BYPASSED: repeat the call.
- * -EBUSY: the guest patches there, or a CPU does not leave; -ETIMEDOUT: no pause short enough; try
- * either again. -EUCLEAN: memory and what we know disagree, and the pair is left alone from now on;
- * -EINVAL, -ERANGE: the program; -ENOENT: no longer declared; -ENOTCONN: no agent, repeat the call
- * when one is there; -EFAULT: a slot cannot be read; else of the applier or the journal. *done is
- * added to; NULL is fine. Whoever frees a program's memory after this must first wait a grace
- * period: a CPU may still be inside the program.
+ * -EBUSY: the guest patches there (where an agent writes: or may have a probe there), or a CPU does
+ * not leave; -ETIMEDOUT: no pause short enough; try either again. -EUCLEAN: memory and what we know
+ * disagree, and the pair is left alone from now on; -EINVAL, -ERANGE: the program; -ENOENT: no
+ * longer declared; -ENOTCONN: no agent, repeat the call when one is there; -EFAULT: a slot cannot
+ * be read; else of the applier or the journal. *done is added to; NULL is fine. Whoever frees a
+ * program's memory after this must first wait a grace period: a CPU may still be inside the
+ * program.
  */
 int pairs_set(struct pairs *p, size_t i, gva_t program, struct pair_done *done, struct error *err);
 
